@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * abi.h - what the kernel programs and the daemon must agree on: map keys and values, the event
+ * record, verdicts and reasons, limits.
+ *
+ * Every struct here lies in a map that outlives the process that wrote it, so layouts change only
+ * together with SW_ABI_VERSION. All types have a fixed width and no implicit padding; the static
+ * asserts below hold them to it.
+ *
+ * Addresses are always sixteen bytes in network order; an IPv4 address a.b.c.d is written as
+ * ::ffff:a.b.c.d, so IPv4, IPv6 and v4-mapped take one path. Ports are in host order. Users and
+ * groups are the kernel's own ids, as the initial user namespace sees them.
+ */
+#ifndef SW_ABI_H
+#define SW_ABI_H
+
+#ifndef __bpf__
+#include <assert.h>
+#include <linux/types.h>
+#endif
+
+#define SW_ABI_VERSION 1
+
+#define SW_RULES_MAX 256 /* rules in a policy */
+#define SW_ROWS_MAX 512  /* rows: a rule has one for each alternative its lists need */
+#define SW_WORDS (SW_ROWS_MAX / 64)
+#define SW_CLASSES_MAX 1024  /* different sets of rows that a destination prefix can stand for */
+#define SW_LENGTHS_MAX 129   /* prefix lengths 0 to 128 */
+#define SW_NAME_MAX 256      /* a path or a unit name, its NUL included; longer ones do not match */
+#define SW_COMM_MAX 16       /* TASK_COMM_LEN */
+#define SW_RULE_NONE 0xffffu /* no rule: a refusal that no line of the policy asked for */
+#define SW_ROW_NONE 0xffffu
+#define SW_GROUPS_MAX 64 /* supplementary groups looked at; a caller with more is unidentified */
+
+/* What happened to a connection or a packet. Names: sw_verdict_name() of the policy library. */
+enum sw_verdict {
+	SW_VERDICT_ALLOW = 0, /* passed */
+	SW_VERDICT_REJECT,    /* refused, the caller was told (host: EACCES; edge: TCP RST) */
+	SW_VERDICT_DROP,      /* refused (host: EACCES as well, connect() never hangs) */
+	SW_VERDICT_REDIRECT,  /* passed, to another destination */
+	SW_VERDICT_AUDIT,     /* passed and recorded; with a reason: enforcing would have refused */
+	SW_VERDICT_RESET,     /* a connection that was open was ended */
+	SW_VERDICT_MAX
+};
+
+/* Why. The list is fixed: monitoring and scripts match on the names. */
+enum sw_reason {
+	SW_REASON_NONE = 0,
+	SW_REASON_NOT_PERMITTED, /* a rule says so */
+	SW_REASON_UNIDENTIFIED,  /* a rule depends on what could not be found out (path too long,
+					   too many groups, a kernel worker): refused, design 2.7 */
+	SW_REASON_UNATTRIBUTED, /* a packet to a guarded port whose socket connect() did not pass */
+	SW_REASON_MALFORMED,    /* headers that cannot be walked on a guarded socket */
+	SW_REASON_TABLE_FULL,   /* no memory to remember the connection */
+	SW_REASON_NO_TARGET,    /* redirect has no target of this address family */
+	SW_REASON_EXISTING,     /* the connection is older than the policy: let finish, or reset */
+	SW_REASON_CLEARTEXT_COMMAND,
+	SW_REASON_STARTTLS_INJECTION,
+	SW_REASON_STARTTLS_STRIPPED,
+	SW_REASON_NOT_TLS,
+	SW_REASON_TLS_TOO_OLD,
+	SW_REASON_RESEND_MISMATCH,
+	SW_REASON_TOO_LONG,
+	SW_REASON_MAX
+};
+
+/* What a rule asks for. */
+enum sw_action {
+	SW_ACTION_ALLOW = 0,
+	SW_ACTION_REJECT,
+	SW_ACTION_DROP,
+	SW_ACTION_REDIRECT,
+	SW_ACTION_AUDIT, /* allow, and record every connection */
+	SW_ACTION_MAX
+};
+
+/* A set of rows. Row r is bit r % 64 of word r / 64; rows stand in the order of the policy, so the
+   lowest bit that is set is the first match. */
+struct sw_vec {
+	__u64 w[SW_WORDS];
+};
+
+/*
+ * The dimensions of a decision. Each contributes the set of rows that it does not rule out:
+ *   any[dim]  the rows that do not ask about this dimension
+ *   found     the rows whose selector names what was found (a map look-up; none if it is not there)
+ * and the rows still possible after it are  rows & (any[dim] | found).
+ */
+enum sw_dim {
+	SW_DIM_PORT = 0, /* scope and destination port; any[] is empty, every row has a port */
+	SW_DIM_USER,     /* effective uid */
+	SW_DIM_GROUP,    /* effective gid and supplementary groups */
+	SW_DIM_DST,      /* destination address: prefix lists and `local` */
+	SW_DIM_CGROUP,   /* cgroup path or an ancestor of it */
+	SW_DIM_UNIT,     /* systemd unit: the topmost cgroup that is not a slice */
+	SW_DIM_EXE,      /* executable */
+	SW_DIM_MAX
+};
+
+/* Rule flags. */
+#define SW_RULE_AUDIT 0x01 /* `mode audit` covers this rule: decide and record, refuse nothing */
+
+/* One rule as the kernel needs it; index = rule number - 1, in the order of the file. */
+struct sw_rule {
+	__u8 action; /* enum sw_action */
+	__u8 flags;  /* SW_RULE_* */
+	__u16 port4; /* redirect: port for IPv4 (and v4-mapped) connections, 0 = no target */
+	__u16 port6; /* redirect: port for IPv6 connections, 0 = no target */
+	__u16 reserved;
+	__u8 target4[16]; /* redirect: v4-mapped */
+	__u8 target6[16]; /* redirect: IPv6, or v4-mapped when only an IPv4 target was given */
+};
+
+/*
+ * One policy: everything but the large tables (those are the inner maps of the same slot).
+ * Written only while its slot is not the active one.
+ */
+struct sw_policy {
+	__u64 generation; /* counts every policy ever applied; 0 = this slot was never filled */
+	__u32 n_rules;
+	__u32 n_rows;
+	__u64 guard[65536 / 64]; /* bit p: port p is named by a host block */
+	struct sw_vec any[SW_DIM_MAX];
+	struct sw_vec local;  /* rows with `to local` */
+	__u32 n_lengths[2];   /* [0] IPv4, [1] IPv6: prefix lengths in use */
+	__u8 lengths[2][136]; /* longest first, as bits of the 16-byte address (IPv4 /24 is 120) */
+	struct sw_vec
+		classes[SW_CLASSES_MAX]; /* by the value of a prefix entry; an entry's class already
+						   holds the rows of every shorter prefix that covers it */
+	__u16 row_rule[SW_ROWS_MAX];     /* row -> rule index */
+	struct sw_rule rules[SW_RULES_MAX];
+};
+
+/* Inner map keys. Value is struct sw_vec but for prefixes. */
+struct sw_id_key {
+	__u32 dim; /* SW_DIM_PORT, SW_DIM_USER or SW_DIM_GROUP */
+	__u32 id;  /* port: scope << 16 | port */
+};
+
+struct sw_name_key {            /* an executable (begins with '/') or a unit (never does) */
+	char name[SW_NAME_MAX]; /* NUL-padded to the end */
+};
+
+struct sw_cgroup_key { /* LPM trie */
+	__u32 bits;    /* 8 * length of path */
+	char path
+		[SW_NAME_MAX]; /* relative to the guarded cgroup, "/a/b/": the slash at the end makes
+				   a longest-prefix match stop at whole components */
+};
+
+struct sw_prefix_key { /* value: __u32 class */
+	__u32 bits;    /* 0 to 128 */
+	__u8 addr[16]; /* bits behind the prefix are zero */
+};
+
+/*
+ * The map `head`, one entry. `active` is the only word that changes while programs look: a program
+ * reads it once and uses that slot to the end, so each decision is made against exactly one policy.
+ * Filling a slot is safe because the daemon waits for running programs after each switch.
+ */
+struct sw_head {
+	__u32 abi;       /* SW_ABI_VERSION */
+	__u32 active;    /* slot in force: 0 or 1 */
+	__u64 cgroup_id; /* the guarded cgroup: paths of callers are told from here */
+	__u64 confirm_before; /* CLOCK_REALTIME ns; the daemon goes back to the other slot then; 0 = confirmed */
+	__u64 existing_close; /* generation since which older connections are reset, 0 = they may finish */
+	struct sw_policy slot[2];
+};
+
+/* For people: the daemon's memory of each rule, slot * SW_RULES_MAX + index. Kernel programs never
+   read it; it lies beside the policy so that a restarted daemon names rules rightly. */
+struct sw_rule_info {
+	__u32 line;     /* in the policy file */
+	__u32 scope;    /* 0 host, 1 edge, 2 serve */
+	char rule[512]; /* canonical text of the rule, cut with "..." when longer */
+	char text[256]; /* the sentence of `reject "..."`, or empty */
+};
+
+struct sw_policy_info {   /* by slot */
+	char path[4096];  /* where the policy came from */
+	__u8 sha256[32];  /* of policy text and every list file it names, in order */
+	__u64 applied_ns; /* CLOCK_REALTIME */
+};
+
+/* Facts about a caller that could not be had, or that a reader must know. */
+#define SW_CALLER_EXE_LONG 0x01 /* path longer than SW_NAME_MAX or too deep */
+#define SW_CALLER_EXE_FOREIGN                                                                      \
+	0x02 /* started from a mount of another mount namespace than the host's,
+					   and not on the host's root filesystem: it has no name here
+					   and matches no rule */
+#define SW_CALLER_EXE_DELETED                                                                      \
+	0x04 /* the file was removed or replaced since it was started; it keeps
+					   its name, so an upgrade does not stop the mail */
+#define SW_CALLER_CGROUP_LONG 0x08
+#define SW_CALLER_GROUPS_MANY 0x10
+#define SW_CALLER_WORKER                                                                           \
+	0x20 /* a kernel thread acted for the socket's owner (MPTCP subflow):
+					   user and cgroup are the socket's, nothing else is known */
+
+/* Who is calling, found in the kernel at connect time. */
+struct sw_caller {
+	__u64 cgroup_id;
+	__u64 exe_inode;
+	__u32 pid;   /* thread group id, initial pid namespace */
+	__u32 uid;   /* effective */
+	__u32 gid;   /* effective */
+	__u32 flags; /* SW_CALLER_* */
+	char comm[SW_COMM_MAX];
+	char exe[SW_NAME_MAX];    /* "" when it was not needed or not found */
+	char cgroup[SW_NAME_MAX]; /* relative to the guarded cgroup, "/" is itself */
+};
+
+enum sw_event_kind {
+	SW_EVENT_CONNECT = 1, /* a connect() was decided */
+	SW_EVENT_PACKET,      /* a packet was decided on the way out */
+	SW_EVENT_KIND_MAX
+};
+
+/* A record of the ring buffer `events`. */
+struct sw_event {
+	__u16 version;    /* SW_ABI_VERSION */
+	__u16 size;       /* of this struct */
+	__u8 kind;        /* enum sw_event_kind */
+	__u8 verdict;     /* enum sw_verdict */
+	__u8 reason;      /* enum sw_reason */
+	__u8 family;      /* 4 or 6, of the socket call; a v4-mapped destination is 4 */
+	__u64 time_ns;    /* CLOCK_BOOTTIME */
+	__u64 generation; /* of the policy that decided */
+	__u64 cookie;     /* socket cookie */
+	__u32 suppressed; /* events of this rule and caller left out since the last one */
+	__u16 rule;       /* index, or SW_RULE_NONE */
+	__u16 src_port;   /* 0 when not bound yet */
+	__u16 dst_port;   /* as the program asked for it */
+	__u16 new_port;   /* redirect: where it went instead */
+	__u32 reserved;
+	__u8 src[16];
+	__u8 dst[16];
+	__u8 new_dst[16];
+	struct sw_caller caller;
+};
+
+/* The map `counters`: exact, whatever happens to the events. */
+enum sw_counter {
+	SW_COUNT_CONNECT = 0, /* connect() to a guarded port */
+	SW_COUNT_ALLOWED,
+	SW_COUNT_REFUSED, /* EACCES */
+	SW_COUNT_REDIRECTED,
+	SW_COUNT_AUDITED,        /* would have been refused */
+	SW_COUNT_UNIDENTIFIED,   /* of the refused or audited: the caller could not be told */
+	SW_COUNT_PACKET_DROPPED, /* dropped by the backstop */
+	SW_COUNT_EXISTING,       /* connections older than the policy that were let finish */
+	SW_COUNT_EVENTS,         /* records handed to the ring buffer */
+	SW_COUNT_SUPPRESSED,     /* events left out by the flood limiter */
+	SW_COUNT_LOST,           /* events for which the ring buffer had no room */
+	SW_COUNT_MAX
+};
+
+#ifndef __bpf__
+#define SW_SIZE(type, size) static_assert(sizeof(type) == (size), #type " changed its layout")
+SW_SIZE(struct sw_vec, 64);
+SW_SIZE(struct sw_rule, 40);
+SW_SIZE(struct sw_id_key, 8);
+SW_SIZE(struct sw_cgroup_key, 260);
+SW_SIZE(struct sw_prefix_key, 20);
+SW_SIZE(struct sw_caller, 560);
+SW_SIZE(struct sw_event, 656);
+SW_SIZE(struct sw_policy, 16 + 8192 + 7 * 64 + 64 + 8 + 272 + 65536 + 1024 + 10240);
+SW_SIZE(struct sw_head, 32 + 2 * sizeof(struct sw_policy));
+SW_SIZE(struct sw_rule_info, 776);
+SW_SIZE(struct sw_policy_info, 4136);
+#undef SW_SIZE
+#endif
+
+#endif

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * backstop.h - packets on their way out. connect() has decided already; here it is only asked whether
+ * it did. A packet to a guarded port whose socket it did not let through is dropped.
+ *
+ * Which port: the one in the TCP header (DNAT may have changed it since connect) and the one of the
+ * socket (headers may be such that TCP is hard to find). Either one being guarded is enough to ask.
+ *
+ * What is older than the policy passes and is counted: connections that already are beyond their
+ * first packet when a policy first names their port. A passive connection whose peer uses a guarded
+ * source port looks just like one, so it can't be told apart here and passes as well. Closing older
+ * connections (`--existing close`) is the daemon's work for the same reason: it sees which of them
+ * have a listener.
+ */
+#ifndef SW_BACKSTOP_H
+#define SW_BACKSTOP_H
+
+#include "bpf/decide.h"
+#include "bpf/emit.h"
+#include "bpf/enforced.h"
+#include "bpf/kernel.h"
+#include "bpf/maps.h"
+
+#define SW_PARSE_LOAD(from, offset, to, size) bpf_skb_load_bytes(from, offset, to, size)
+#include "bpf/parse.h"
+
+/* What the egress program answers. */
+#define SW_SKB_DROP 0
+#define SW_SKB_PASS 1
+
+/* ---- the header at a glance ---- */
+
+#define SW_GLANCE_OTHER -1 /* not TCP */
+#define SW_GLANCE_ODD -2   /* to be walked: options, extension headers, fragments, short buffers */
+
+SW_INLINE int sw_glance_ipv4(const __u8 *data, const __u8 *end)
+{
+	if (data + 24 > end)
+		return SW_GLANCE_ODD;
+	if (data[0] >> 4 != 4 || data[9] == SW_PROTOCOL_AH)
+		return SW_GLANCE_ODD;
+	if (data[9] != SW_PROTOCOL_TCP)
+		return SW_GLANCE_OTHER;
+	if (data[0] != 0x45 || (data[6] & 0x3f) | data[7])
+		return SW_GLANCE_ODD;
+	return data[22] << 8 | data[23];
+}
+
+SW_INLINE int sw_glance_ipv6(const __u8 *data, const __u8 *end)
+{
+	if (data + 44 > end)
+		return SW_GLANCE_ODD;
+	if (data[0] >> 4 != 6 || sw_parse_is_extension(data[6], 1))
+		return SW_GLANCE_ODD;
+	if (data[6] != SW_PROTOCOL_TCP)
+		return SW_GLANCE_OTHER;
+	return data[42] << 8 | data[43];
+}
+
+/* The TCP port that the packet goes to, when the plainest header says it; else SW_GLANCE_*. */
+SW_INLINE int sw_glance(const struct __sk_buff *skb)
+{
+	const __u8 *data = (const __u8 *)(unsigned long)skb->data;
+	const __u8 *end = (const __u8 *)(unsigned long)skb->data_end;
+
+	if (skb->protocol == bpf_htons(SW_ETHER_IPV4))
+		return sw_glance_ipv4(data, end);
+	if (skb->protocol == bpf_htons(SW_ETHER_IPV6))
+		return sw_glance_ipv6(data, end);
+	return SW_GLANCE_ODD;
+}
+
+/* ---- what is not plain ---- */
+
+struct sw_out {
+	struct __sk_buff *skb;
+	struct bpf_sock *sk; /* a full socket, or NULL */
+	const struct sw_policy *policy;
+	__u64 guarded; /* id of the guarded cgroup */
+	__u32 slot;
+	__u32 tcp;         /* the socket is TCP's */
+	__u32 socket_port; /* that it is connected to, when it is TCP's; else 0 */
+};
+
+/* Does the storage say that connect() let this socket through to `port`? */
+SW_INLINE int sw_passed(const struct sw_sock *st, __u32 port)
+{
+	__u8 state = SW_READ_ONCE(st->state);
+
+	return (state == SW_SOCK_PASSED || state == SW_SOCK_EXISTING) && st->port == port;
+}
+
+/*
+ * TCP answers for sockets that are gone or never were (RST, ACK in TIME_WAIT) from a socket of the
+ * kernel's own. It belongs to whoever made the network namespace, and never sends a SYN, so it opens
+ * nothing; programs can't have such a socket.
+ */
+SW_INLINE int sw_is_control_socket(const struct sw_out *out, const struct sw_packet *packet)
+{
+	struct sock *sk;
+
+	if (!out->sk || out->sk->type != SW_SOCK_RAW || out->sk->protocol != SW_IPPROTO_TCP)
+		return 0;
+	if (packet->verdict != SW_PARSE_TCP || packet->tcp_flags & SW_TCP_SYN)
+		return 0;
+	sk = (struct sock *)(unsigned long)sw_address(out->sk);
+	return BPF_CORE_READ_BITFIELD_PROBED(sk, sk_kern_sock);
+}
+
+/* Is the packet of a TCP socket part of a connection that has its first packet behind it? */
+SW_INLINE int sw_is_under_way(const struct bpf_sock *sk, const struct sw_packet *packet)
+{
+	return sk->state != SW_TCP_SYN_SENT &&
+	       (packet->tcp_flags & (SW_TCP_SYN | SW_TCP_ACK)) != SW_TCP_SYN;
+}
+
+/* Counts a connection that is older than the policy, once. Without memory it still passes: it was
+   there before, and cutting it in silence is what must not happen. */
+SW_INLINE void sw_note_existing(struct bpf_sock *sk, __u32 port)
+{
+	__u32 mark = 1 << 16 | port;
+	struct sw_sock *st;
+
+	if (sk->state == SW_TCP_LISTEN)
+		return; /* an answer to a SYN: the connection is not there yet */
+	st = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!st || __sync_lock_test_and_set(&st->existing, mark) == mark)
+		return;
+	st->port = port;
+	SW_WRITE_ONCE(st->state, SW_SOCK_EXISTING);
+	sw_count(SW_COUNT_EXISTING);
+}
+
+/*
+ * Who sent it. A raw socket sends in the context of its owner, so the running task is to blame. What
+ * a TCP socket sends may be a timer's doing: only the socket's owner is told. Returns whether this
+ * packet may be reported: another one of the same socket may be just now, with the same memory.
+ */
+SW_INLINE int sw_blame(const struct sw_out *out, struct sw_sock *st, struct sw_who *who)
+{
+	if (__sync_lock_test_and_set(&st->busy, 1))
+		return 0;
+	if (out->tcp) {
+		sw_caller_clear(st);
+		sw_identify_owner(st, out->sk, who);
+	} else {
+		sw_identify(st, out->sk, who);
+	}
+	return 1;
+}
+
+SW_INLINE void sw_report_packet(const struct sw_out *out, const struct sw_report *report)
+{
+	struct sw_who who = {};
+	struct sw_sock *st = 0;
+
+	if (out->sk)
+		st = bpf_sk_storage_get(&sockets, out->sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (st && !sw_blame(out, st, &who)) {
+		sw_count(SW_COUNT_SUPPRESSED);
+		return;
+	}
+	sw_emit(report, st, &who, out->guarded);
+	if (st)
+		__sync_lock_test_and_set(&st->busy, 0);
+}
+
+/*
+ * Refuses a packet, or where everything is only recorded, records it. `port`: the guarded one; 0: what
+ * it goes to is not known, then every rule of the policy is asked.
+ */
+SW_INLINE int sw_refuse_packet(const struct sw_out *out, const struct sw_packet *packet, __u32 port,
+			       __u8 reason)
+{
+	const struct sw_vec *rows = port ? sw_rows_of_port(out->slot, port) : 0;
+	int enforced = sw_rows_enforced(out->policy, rows);
+	struct sw_report report = {
+		.generation = out->policy->generation,
+		.cookie = bpf_get_socket_cookie(out->skb),
+		.kind = SW_EVENT_PACKET,
+		.verdict = enforced ? SW_VERDICT_DROP : SW_VERDICT_AUDIT,
+		.reason = reason,
+		.rule = SW_RULE_NONE,
+		.src_port = packet->src_port,
+		.dst_port = packet->dst_port ? packet->dst_port : out->socket_port,
+	};
+
+	__builtin_memcpy(report.src, packet->src, sizeof(report.src));
+	__builtin_memcpy(report.dst, packet->dst, sizeof(report.dst));
+	report.family = packet->ether == SW_ETHER_IPV6 ? 6 : 4;
+	sw_count(enforced ? SW_COUNT_PACKET_DROPPED : SW_COUNT_AUDITED);
+	sw_report_packet(out, &report);
+	return enforced ? SW_SKB_DROP : SW_SKB_PASS;
+}
+
+/* The guarded port that the packet goes to, or 0. */
+SW_INLINE __u32 sw_guarded_port(const struct sw_out *out, const struct sw_packet *packet)
+{
+	if ((packet->verdict == SW_PARSE_TCP || packet->verdict == SW_PARSE_TCP_PORTS) &&
+	    sw_guarded(out->policy, packet->dst_port))
+		return packet->dst_port;
+	if (out->tcp && sw_guarded(out->policy, out->socket_port))
+		return out->socket_port;
+	return 0;
+}
+
+/* Why a packet must not leave; SW_REASON_NONE: it may. `port`: the guarded one, or 0. */
+SW_INLINE __u8 sw_judge_packet(const struct sw_out *out, const struct sw_packet *packet, __u32 port)
+{
+	int unknown = sw_parse_unknown(packet->verdict);
+	struct bpf_sock *sk = out->sk;
+	struct sw_sock *st;
+
+	if (!port) {
+		/* Only a raw socket can send TCP in a shape that hides its port; where no port is
+		   guarded, nothing can be hidden. Else: not TCP, or to a port that no rule names. */
+		if (unknown && (!sk || sk->type == SW_SOCK_RAW) && sw_any_guarded(out->policy))
+			return SW_REASON_MALFORMED;
+		return SW_REASON_NONE;
+	}
+	if (sk && out->tcp) {
+		st = bpf_sk_storage_get(&sockets, sk, 0, 0);
+		if (st && sw_passed(st, port))
+			return SW_REASON_NONE; /* connect() let it through */
+		if (unknown)
+			return SW_REASON_MALFORMED; /* not to be read, on a guarded socket */
+		if (sw_is_under_way(sk, packet)) {
+			sw_note_existing(sk, port);
+			return SW_REASON_NONE; /* older than the policy, or passive */
+		}
+	}
+	if (sw_is_control_socket(out, packet))
+		return SW_REASON_NONE; /* opens nothing */
+	return SW_REASON_UNATTRIBUTED;
+}
+
+/* Walks the headers. Not static, so that the verifier looks at it once by itself: what follows then
+   is one case for it, not one for each way through the headers. */
+__noinline int sw_walk_headers(struct __sk_buff *skb, struct sw_packet *packet)
+{
+	if (!packet)
+		return -1;
+	sw_parse_begin(packet);
+	packet->ether = bpf_ntohs(skb->protocol);
+	sw_parse_ip(skb, packet);
+	return 0;
+}
+
+/* The long way: walks the headers and decides. */
+static __noinline int sw_walk_packet(struct sw_out *out)
+{
+	struct sw_packet packet = {};
+	__u32 port;
+	__u8 reason;
+
+	sw_walk_headers(out->skb, &packet);
+	port = sw_guarded_port(out, &packet);
+	reason = sw_judge_packet(out, &packet, port);
+	return reason ? sw_refuse_packet(out, &packet, port, reason) : SW_SKB_PASS;
+}
+
+SW_INLINE int sw_backstop(struct __sk_buff *skb)
+{
+	__u32 zero = 0, slot, socket_port;
+	struct sw_head *at = bpf_map_lookup_elem(&head, &zero);
+	struct bpf_sock *sk = skb->sk;
+	const struct sw_policy *policy;
+	struct sw_out out = {.skb = skb};
+	struct sw_sock *st;
+	int port = sw_glance(skb);
+
+	if (!at)
+		return SW_SKB_PASS; /* an array's element is always there */
+	policy = sw_policy_in_force(at, &slot);
+	socket_port = sk ? bpf_ntohs(sk->dst_port) : 0;
+	if (port != SW_GLANCE_ODD && !(port >= 0 && sw_guarded(policy, port)) &&
+	    !sw_guarded(policy, socket_port))
+		return SW_SKB_PASS; /* no rule names these ports */
+
+	out.sk = sk ? bpf_sk_fullsock(sk) : 0;
+	out.tcp = out.sk && out.sk->type == SW_SOCK_STREAM && out.sk->protocol == SW_IPPROTO_TCP;
+	if (out.tcp && port == (int)socket_port) {
+		st = bpf_sk_storage_get(&sockets, out.sk, 0, 0);
+		if (st && sw_passed(st, port))
+			return SW_SKB_PASS; /* connect() let it through */
+	}
+	out.policy = policy;
+	out.guarded = at->cgroup_id;
+	out.slot = slot;
+	out.socket_port = out.tcp ? socket_port : 0;
+	return sw_walk_packet(&out);
+}
+
+#endif

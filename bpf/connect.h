@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * connect.h - connect() and getpeername() of both families, on the contexts that the kernel gives.
+ */
+#ifndef SW_CONNECT_H
+#define SW_CONNECT_H
+
+#include "bpf/decide.h"
+#include "bpf/emit.h"
+#include "bpf/enforced.h"
+#include "bpf/kernel.h"
+#include "bpf/maps.h"
+
+/* What a connect or getpeername program answers. */
+#define SW_ADDR_REFUSE 0
+#define SW_ADDR_PASS 1
+
+/* An address as the context has it: in four words, as the verifier has them read, network order. */
+SW_INLINE void sw_words_to_addr(__u8 *addr, __u32 a, __u32 b, __u32 c, __u32 d)
+{
+	__u32 *word = (__u32 *)addr;
+
+	word[0] = a;
+	word[1] = b;
+	word[2] = c;
+	word[3] = d;
+}
+
+#define SW_MAPPED bpf_htonl(0xffff) /* third word of ::ffff:a.b.c.d */
+
+SW_INLINE void sw_user_addr(const struct bpf_sock_addr *ctx, int socket6, __u8 *addr)
+{
+	if (socket6)
+		sw_words_to_addr(addr, ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2],
+				 ctx->user_ip6[3]);
+	else
+		sw_words_to_addr(addr, 0, 0, SW_MAPPED, ctx->user_ip4);
+}
+
+SW_INLINE void sw_set_user_addr(struct bpf_sock_addr *ctx, int socket6, const __u8 *addr,
+				__u16 port)
+{
+	const __u32 *word = (const __u32 *)addr;
+
+	if (socket6) {
+		ctx->user_ip6[0] = word[0];
+		ctx->user_ip6[1] = word[1];
+		ctx->user_ip6[2] = word[2];
+		ctx->user_ip6[3] = word[3];
+	} else {
+		ctx->user_ip4 = word[3];
+	}
+	ctx->user_port = bpf_htons(port);
+}
+
+/* Empty when the socket is not bound. */
+SW_INLINE void sw_socket_src(struct bpf_sock *sk, int socket6, struct sw_report *report)
+{
+	report->src_port = sk->src_port;
+	if (socket6)
+		sw_words_to_addr(report->src, sk->src_ip6[0], sk->src_ip6[1], sk->src_ip6[2],
+				 sk->src_ip6[3]);
+	else if (sk->src_ip4)
+		sw_words_to_addr(report->src, 0, 0, SW_MAPPED, sk->src_ip4);
+}
+
+/* The error is EACCES, "Permission denied"; without this the kernel would say EPERM. */
+SW_INLINE int sw_refuse(void)
+{
+	bpf_set_retval(-SW_EACCES);
+	return SW_ADDR_REFUSE;
+}
+
+SW_INLINE void sw_count_decision(const struct sw_decision *decision)
+{
+	if (decision->reason == SW_REASON_UNIDENTIFIED)
+		sw_count(SW_COUNT_UNIDENTIFIED);
+	if (decision->refuse)
+		sw_count(SW_COUNT_REFUSED);
+	else if (decision->verdict == SW_VERDICT_REDIRECT)
+		sw_count(SW_COUNT_REDIRECTED);
+	else if (decision->verdict == SW_VERDICT_AUDIT && decision->reason)
+		sw_count(SW_COUNT_AUDITED);
+	else
+		sw_count(SW_COUNT_ALLOWED);
+}
+
+/* Nothing of what an earlier connect of this socket left may be taken for this one's. */
+SW_INLINE void sw_sock_begin(struct sw_sock *st, __u64 generation)
+{
+	SW_WRITE_ONCE(st->state, SW_SOCK_UNKNOWN);
+	st->generation = generation;
+	st->rule = SW_RULE_NONE;
+	st->redirected = 0;
+	st->existing = 0;
+}
+
+/*
+ * No memory to remember the connection, and none to find out who calls. It is refused, as the
+ * backstop would not let its packets pass either; where everything is only recorded, both pass.
+ */
+SW_INLINE int sw_connect_no_memory(struct bpf_sock_addr *ctx, struct sw_call *call,
+				   struct sw_report *report)
+{
+	struct sw_decision decision = {
+		.verdict = SW_VERDICT_REJECT, .reason = SW_REASON_TABLE_FULL, .refuse = 1};
+	const struct sw_vec *rows = sw_rows_of_port(call->slot, report->dst_port);
+
+	if (rows && !sw_rows_enforced(call->policy, rows)) {
+		decision.verdict = SW_VERDICT_AUDIT;
+		decision.refuse = 0;
+	}
+	(void)ctx;
+	sw_count_decision(&decision);
+	report->verdict = decision.verdict;
+	report->reason = decision.reason;
+	report->rule = SW_RULE_NONE;
+	sw_emit(report, 0, &call->who, call->guarded);
+	return decision.refuse ? sw_refuse() : SW_ADDR_PASS;
+}
+
+/* Carries out a redirect; egress and getpeername find in the storage what became of it. */
+SW_INLINE void sw_redirect(struct bpf_sock_addr *ctx, int socket6, struct sw_sock *st,
+			   const struct sw_rule *rule, const struct sw_decision *decision,
+			   struct sw_report *report)
+{
+	if (decision->ipv4)
+		__builtin_memcpy(st->addr, rule->target4, sizeof(st->addr));
+	else
+		__builtin_memcpy(st->addr, rule->target6, sizeof(st->addr));
+	st->port = decision->port;
+	st->redirected = 1;
+	__builtin_memcpy(report->new_dst, st->addr, sizeof(report->new_dst));
+	report->new_port = decision->port;
+	sw_set_user_addr(ctx, socket6, st->addr, decision->port);
+}
+
+/* A connect of a TCP socket to a guarded port. */
+SW_INLINE int sw_connect_guarded(struct bpf_sock_addr *ctx, int socket6, struct sw_call *call,
+				 __u16 port)
+{
+	struct sw_report report = {.kind = SW_EVENT_CONNECT, .dst_port = port};
+	struct sw_decision decision;
+	const struct sw_rule *rule;
+	struct bpf_sock *sk = ctx->sk;
+	struct sw_sock *st;
+	__u32 index;
+
+	sw_count(SW_COUNT_CONNECT);
+	if (!sk)
+		return sw_refuse(); /* a connect without a socket: none is known to exist */
+	report.generation = call->policy->generation;
+	report.cookie = bpf_get_socket_cookie(ctx);
+	sw_user_addr(ctx, socket6, report.dst);
+	sw_socket_src(sk, socket6, &report);
+	call->ipv4 = sw_addr_is_ipv4(report.dst);
+	report.family = call->ipv4 ? 4 : 6;
+	st = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	call->st = st;
+	if (!st)
+		return sw_connect_no_memory(ctx, call, &report);
+
+	sw_sock_begin(st, report.generation);
+	__builtin_memcpy(st->asked, report.dst, sizeof(st->asked));
+	__builtin_memcpy(st->addr, report.dst, sizeof(st->addr));
+	st->asked_port = st->port = port;
+	sw_identify(st, sk, &call->who);
+	rule = sw_call_decide(call, &decision, &index);
+	report.verdict = decision.verdict;
+	report.reason = decision.reason;
+	report.rule = st->rule = index;
+	if (rule && decision.port)
+		sw_redirect(ctx, socket6, st, rule, &decision, &report);
+	SW_WRITE_ONCE(st->state, decision.refuse ? SW_SOCK_REFUSED : SW_SOCK_PASSED);
+
+	sw_count_decision(&decision);
+	if (rule)
+		sw_hit(call->slot, index);
+	if (decision.verdict != SW_VERDICT_ALLOW)
+		sw_emit(&report, st, &call->who, call->guarded);
+	return decision.refuse ? sw_refuse() : SW_ADDR_PASS;
+}
+
+/* Only what may become a TCP connection: UDP to the same number is somebody else's. */
+SW_INLINE int sw_is_tcp_connect(const struct bpf_sock_addr *ctx)
+{
+	return ctx->type == SW_SOCK_STREAM && (ctx->protocol == SW_IPPROTO_TCP ||
+					       ctx->protocol == SW_IPPROTO_MPTCP || !ctx->protocol);
+}
+
+SW_INLINE int sw_connect(struct bpf_sock_addr *ctx, int socket6)
+{
+	__u32 zero = 0;
+	struct sw_head *at = bpf_map_lookup_elem(&head, &zero);
+	struct sw_call call = {};
+	struct sw_sock *st;
+	__u16 port = bpf_ntohs(ctx->user_port);
+
+	if (!at)
+		return SW_ADDR_PASS; /* an array's element is always there */
+	call.policy = sw_policy_in_force(at, &call.slot);
+	call.guarded = at->cgroup_id;
+	if (sw_guarded(call.policy, port) && sw_is_tcp_connect(ctx))
+		return sw_connect_guarded(ctx, socket6, &call, port);
+	/* No rule names this port: passes whatever happens. What an earlier connect of the socket was
+	   told must not be told about this one. */
+	if (ctx->sk) {
+		st = bpf_sk_storage_get(&sockets, ctx->sk, 0, 0);
+		if (st)
+			sw_sock_begin(st, 0);
+	}
+	return SW_ADDR_PASS;
+}
+
+/* A program that was redirected is shown the peer that it asked for. */
+SW_INLINE int sw_getpeername(struct bpf_sock_addr *ctx, int socket6)
+{
+	struct sw_sock *st = ctx->sk ? bpf_sk_storage_get(&sockets, ctx->sk, 0, 0) : 0;
+	__u64 peer[2], *addr;
+
+	if (!st || !st->redirected || bpf_ntohs(ctx->user_port) != st->port)
+		return SW_ADDR_PASS;
+	sw_user_addr(ctx, socket6, (__u8 *)peer);
+	addr = (__u64 *)st->addr;
+	if (peer[0] == addr[0] && peer[1] == addr[1])
+		sw_set_user_addr(ctx, socket6, st->asked, st->asked_port);
+	return SW_ADDR_PASS;
+}
+
+#endif

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * decide.h - connect(): the maps' side of match.h. Looks up what the first possible row asks about,
+ * no more, and carries out the answer.
+ */
+#ifndef SW_DECIDE_H
+#define SW_DECIDE_H
+
+#include "bpf/cgroup.h"
+#include "bpf/emit.h"
+#include "bpf/identity.h"
+#include "bpf/kernel.h"
+#include "bpf/maps.h"
+#include "bpf/match.h"
+
+/* One decision. Only `st` points to something that changes while it is made. */
+struct sw_call {
+	const struct sw_policy *policy;
+	struct sw_sock *st;
+	__u64 guarded; /* id of the guarded cgroup */
+	__u32 slot;
+	__u32 ipv4;
+	struct sw_who who;
+};
+
+SW_INLINE const struct sw_policy *sw_policy_in_force(struct sw_head *at, __u32 *slot)
+{
+	__u64 active = SW_READ_ONCE(at->active);
+
+	SW_OPAQUE(active);
+	active &= 1;
+	*slot = active;
+	return &at->slot[active];
+}
+
+SW_INLINE const struct sw_vec *sw_rows_of_id(__u32 slot, __u32 dim, __u32 id)
+{
+	struct sw_id_key key = {.dim = dim, .id = id};
+	void *inner = bpf_map_lookup_elem(&ids, &slot);
+
+	return inner ? bpf_map_lookup_elem(inner, &key) : 0;
+}
+
+SW_INLINE const struct sw_vec *sw_rows_of_name(__u32 slot, const void *name)
+{
+	void *inner = bpf_map_lookup_elem(&names, &slot);
+
+	return inner ? bpf_map_lookup_elem(inner, name) : 0;
+}
+
+SW_INLINE const struct sw_vec *sw_rows_of_port(__u32 slot, __u16 port)
+{
+	return sw_rows_of_id(slot, SW_DIM_PORT, port); /* scope host is 0 */
+}
+
+/* ---- what each dimension finds; NULL: nothing ---- */
+
+static long sw_group_step(__u32 index, struct sw_call *call)
+{
+	struct group_info *groups = call->who.groups;
+	__u32 gid = 0;
+
+	bpf_probe_read_kernel(&gid, sizeof(gid), &groups->gid[index]);
+	sw_vec_or(&call->st->groups, sw_rows_of_id(call->slot, SW_DIM_GROUP, gid));
+	return 0;
+}
+
+/* Effective group and supplementary ones. Returns whether all were looked at. */
+SW_INLINE int sw_find_groups(struct sw_call *call)
+{
+	struct group_info *groups = call->who.groups;
+	struct sw_sock *st = call->st;
+	__u32 n;
+
+	__builtin_memset(&st->groups, 0, sizeof(st->groups));
+	if (!groups)
+		return 0;
+	sw_vec_or(&st->groups, sw_rows_of_id(call->slot, SW_DIM_GROUP, st->caller.gid));
+	n = BPF_CORE_READ(groups, ngroups);
+	if (n > SW_GROUPS_MAX) {
+		st->caller.flags |= SW_CALLER_GROUPS_MANY;
+		return 0;
+	}
+	bpf_loop(n, sw_group_step, call, 0);
+	return 1;
+}
+
+static long sw_prefix_step(__u32 index, struct sw_call *call)
+{
+	void *inner = bpf_map_lookup_elem(&prefixes, &call->slot);
+	struct sw_sock *st = call->st;
+	__u64 at = index, family = !call->ipv4;
+	const __u32 *class;
+
+	SW_OPAQUE(at);
+	if (!inner || at >= sizeof(call->policy->lengths[0]))
+		return 1;
+	sw_prefix_cut(&st->prefix, call->policy->lengths[family & 1][at]);
+	class = bpf_map_lookup_elem(inner, &st->prefix);
+	if (!class)
+		return 0;
+	st->class = *class;
+	return 1;
+}
+
+SW_INLINE const struct sw_vec *sw_find_prefix(struct sw_call *call)
+{
+	struct sw_sock *st = call->st;
+	__u64 class;
+
+	st->class = SW_CLASS_NONE;
+	__builtin_memcpy(st->prefix.addr, st->asked, sizeof(st->asked));
+	bpf_loop(call->policy->n_lengths[!call->ipv4], sw_prefix_step, call, 0);
+	class = st->class;
+	if (class >= SW_CLASSES_MAX)
+		return 0;
+	return &call->policy->classes[class];
+}
+
+/* Loopback without a look-up; and the unspecified address, which the kernel takes for loopback. */
+SW_INLINE int sw_is_loopback(const __u8 *addr, __u32 ipv4)
+{
+	const __u32 *word = (const __u32 *)addr;
+
+	if (ipv4)
+		return addr[12] == 127 || !word[3];
+	return !(word[0] | word[1] | word[2]) && (!word[3] || word[3] == bpf_htonl(1));
+}
+
+SW_INLINE const struct sw_vec *sw_find_local(struct sw_call *call)
+{
+	if (sw_is_loopback(call->st->asked, call->ipv4) ||
+	    bpf_map_lookup_elem(&local, call->st->asked))
+		return &call->policy->local;
+	return 0;
+}
+
+/* The key is "/a/b/": a match of a prefix then ends with a whole component. */
+SW_INLINE const struct sw_vec *sw_find_cgroup(struct sw_call *call)
+{
+	struct sw_sock *st = call->st;
+	void *inner = bpf_map_lookup_elem(&cgroups, &call->slot);
+	__u64 length;
+
+	sw_identify_cgroup(st, &call->who, call->guarded);
+	bpf_probe_read_kernel(st->cgroup.path, sizeof(st->cgroup.path), st->caller.cgroup);
+	length = st->cgroup_length;
+	if (length > 1) {
+		SW_OPAQUE(length);
+		length &= SW_NAME_MAX - 1;
+		st->cgroup.path[length] = '/';
+		length++;
+	}
+	st->cgroup.bits = length * 8;
+	return inner ? bpf_map_lookup_elem(inner, &st->cgroup) : 0;
+}
+
+SW_INLINE const struct sw_vec *sw_find_unit(struct sw_call *call)
+{
+	struct sw_sock *st = call->st;
+	__u64 at, length;
+
+	sw_identify_cgroup(st, &call->who, call->guarded);
+	__builtin_memset(&st->unit, 0, sizeof(st->unit));
+	at = st->unit_at;
+	length = st->unit_length;
+	if (!length)
+		return 0;
+	SW_OPAQUE(at);
+	at &= SW_NAME_MAX - 1;
+	SW_OPAQUE(length);
+	length &= SW_NAME_MAX - 1;
+	if (at + length > SW_NAME_MAX)
+		return 0;
+	bpf_probe_read_kernel(st->unit.name, length, &st->caller.cgroup[at]);
+	return sw_rows_of_name(call->slot, &st->unit);
+}
+
+SW_INLINE const struct sw_vec *sw_find_exe(struct sw_call *call, int *decided)
+{
+	struct sw_sock *st = call->st;
+
+	*decided = 0;
+	if (!call->who.file)
+		return 0;
+	sw_identify_exe(st, &call->who);
+	/* A file without a name on the host matches nothing; that is certain. */
+	*decided = 1;
+	if (st->caller.flags & SW_CALLER_EXE_FOREIGN)
+		return 0;
+	*decided = !(st->caller.flags & SW_CALLER_EXE_LONG);
+	return *decided ? sw_rows_of_name(call->slot, st->caller.exe) : 0;
+}
+
+/* ---- the decision ---- */
+
+SW_INLINE const struct sw_vec *sw_find(struct sw_call *call, __u32 dim, int *decided)
+{
+	struct sw_sock *st = call->st;
+	const struct sw_vec *found;
+
+	*decided = 1;
+	switch (dim) {
+	case SW_DIM_USER:
+		return sw_rows_of_id(call->slot, SW_DIM_USER, st->caller.uid);
+	case SW_DIM_GROUP:
+		*decided = sw_find_groups(call);
+		return &st->groups;
+	case SW_DIM_DST:
+		return sw_find_prefix(call);
+	case SW_DIM_CGROUP:
+		found = sw_find_cgroup(call);
+		*decided = !(st->caller.flags & SW_CALLER_CGROUP_LONG);
+		return found;
+	case SW_DIM_UNIT:
+		found = sw_find_unit(call);
+		/* The topmost component may be known although the path is too long. */
+		*decided = st->unit_length || !(st->caller.flags & SW_CALLER_CGROUP_LONG);
+		return found;
+	default:
+		return sw_find_exe(call, decided);
+	}
+}
+
+/* Looks up what the first possible row asks about next. */
+static long sw_call_step(__u32 index, struct sw_call *call)
+{
+	struct sw_sock *st = call->st;
+	__u32 dim = sw_match_next(&st->match, call->policy);
+	const struct sw_vec *found, *more = 0;
+	int decided;
+
+	(void)index;
+	if (dim == SW_DIM_MAX)
+		return 1;
+	found = sw_find(call, dim, &decided);
+	if (dim == SW_DIM_DST)
+		more = sw_find_local(call);
+	sw_match_give(&st->match, call->policy, dim, found, more, decided);
+	return 0;
+}
+
+/* Which rule says what about the caller in st->caller and the destination in st->asked? */
+SW_INLINE const struct sw_rule *sw_call_decide(struct sw_call *call, struct sw_decision *decision,
+					       __u32 *rule)
+{
+	struct sw_sock *st = call->st;
+	const struct sw_rule *found = 0;
+	__u64 index;
+
+	sw_match_begin(&st->match, sw_rows_of_port(call->slot, st->asked_port));
+	bpf_loop(SW_DIM_MAX, sw_call_step, call, 0);
+	index = sw_match_rule(&st->match, call->policy);
+	*rule = index;
+	if (index < SW_RULES_MAX) {
+		SW_OPAQUE(index);
+		index &= SW_RULES_MAX - 1;
+		found = &call->policy->rules[index];
+	}
+	sw_decide(found, st->match.certain, call->ipv4, decision);
+	return found;
+}
+
+#endif

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * emit.h - counters, the flood limiter, events.
+ *
+ * Every decision worth an event is counted in exactly one of SW_COUNT_EVENTS, SW_COUNT_SUPPRESSED and
+ * SW_COUNT_LOST, so their sum is exact whatever was reported. All additions are atomic, also in
+ * per-CPU maps: programs of a cgroup may be preempted by another that runs on the same CPU.
+ */
+#ifndef SW_EMIT_H
+#define SW_EMIT_H
+
+#include "bpf/cgroup.h"
+#include "bpf/identity.h"
+#include "bpf/kernel.h"
+#include "bpf/maps.h"
+
+#define SW_EVENTS_PER_SECOND 16 /* of one kind by one caller */
+
+SW_INLINE void sw_count(__u32 counter)
+{
+	__u64 *value = bpf_map_lookup_elem(&counters, &counter);
+
+	if (value)
+		__sync_fetch_and_add(value, 1);
+}
+
+SW_INLINE void sw_hit(__u32 slot, __u32 rule)
+{
+	__u32 key = slot * SW_RULES_MAX + rule;
+	__u64 *value = bpf_map_lookup_elem(&hits, &key);
+
+	if (value)
+		__sync_fetch_and_add(value, 1);
+}
+
+/* What an event says beside who the caller is. Members as in struct sw_event. */
+struct sw_report {
+	__u64 generation;
+	__u64 cookie;
+	__u8 kind, verdict, reason, family;
+	__u16 rule;
+	__u16 src_port, dst_port, new_port;
+	__u8 src[16], dst[16], new_dst[16];
+};
+
+/* The limiter's memory of this report and caller; NULL when there is no room for it. */
+SW_INLINE struct sw_limit *sw_limit_of(const struct sw_report *report,
+				       const struct sw_caller *caller)
+{
+	struct sw_limit_key key = {
+		.generation = report->generation,
+		.rule = report->rule,
+		.reason = report->reason,
+		.kind = report->kind,
+	};
+	struct sw_limit *limit, fresh = {};
+
+	if (caller) {
+		key.cgroup_id = caller->cgroup_id;
+		key.exe_inode = caller->exe_inode;
+		key.uid = caller->uid;
+	}
+	limit = bpf_map_lookup_elem(&limiter, &key);
+	if (limit)
+		return limit;
+	bpf_map_update_elem(&limiter, &key, &fresh, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&limiter, &key);
+}
+
+/*
+ * May this one be reported? The second and the number of decisions in it share a word: whoever sees
+ * an old second tries to put a new one there, then everybody adds one, and the number that comes
+ * back says whether there was room. Each decision so gets one answer, without a lock.
+ */
+SW_INLINE int sw_limit_permits(struct sw_limit *limit, __u64 now)
+{
+	__u64 second = now / 1000000000, window = SW_READ_ONCE(limit->window);
+
+	if (window >> 32 < second)
+		__sync_val_compare_and_swap(&limit->window, window, second << 32);
+	window = __sync_fetch_and_add(&limit->window, 1);
+	return (__u32)window < SW_EVENTS_PER_SECOND;
+}
+
+SW_INLINE void sw_event_fill(struct sw_event *event, const struct sw_report *report,
+			     const struct sw_caller *caller, __u64 now, __u32 suppressed)
+{
+	event->version = SW_ABI_VERSION;
+	event->size = sizeof(*event);
+	event->kind = report->kind;
+	event->verdict = report->verdict;
+	event->reason = report->reason;
+	event->family = report->family;
+	event->time_ns = now;
+	event->generation = report->generation;
+	event->cookie = report->cookie;
+	event->suppressed = suppressed;
+	event->rule = report->rule;
+	event->src_port = report->src_port;
+	event->dst_port = report->dst_port;
+	event->new_port = report->new_port;
+	event->reserved = 0;
+	__builtin_memcpy(event->src, report->src, sizeof(event->src));
+	__builtin_memcpy(event->dst, report->dst, sizeof(event->dst));
+	__builtin_memcpy(event->new_dst, report->new_dst, sizeof(event->new_dst));
+	if (caller) {
+		bpf_probe_read_kernel(&event->caller, sizeof(event->caller), caller);
+	} else {
+		/* Nobody is blamed who was not seen: uid 0 is somebody. */
+		__builtin_memset(&event->caller, 0, sizeof(event->caller));
+		event->caller.flags = SW_CALLER_WORKER;
+		event->caller.uid = event->caller.gid = ~0u;
+	}
+}
+
+/*
+ * Reports, unless the limiter holds it back. `st` is the socket's memory with the cheap part of the
+ * caller in it; the names are completed here, as only what is reported needs them. It may be NULL:
+ * there was no memory, and the event tells the verdict alone.
+ */
+static __noinline void sw_emit(const struct sw_report *report, struct sw_sock *st,
+			       const struct sw_who *who, __u64 guarded)
+{
+	struct sw_limit *limit = sw_limit_of(report, st ? &st->caller : 0);
+	__u64 now = bpf_ktime_get_boot_ns();
+	struct sw_event *event;
+	__u32 suppressed = 0;
+
+	if (limit && !sw_limit_permits(limit, now)) {
+		__sync_fetch_and_add(&limit->suppressed, 1);
+		sw_count(SW_COUNT_SUPPRESSED);
+		return;
+	}
+	if (st) {
+		sw_identify_exe(st, who);
+		sw_identify_cgroup(st, who, guarded);
+	}
+	if (limit)
+		suppressed = __sync_lock_test_and_set(&limit->suppressed, 0);
+	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	if (!event) {
+		if (limit && suppressed)
+			__sync_fetch_and_add(&limit->suppressed, suppressed);
+		sw_count(SW_COUNT_LOST);
+		return;
+	}
+	sw_event_fill(event, report, st ? &st->caller : 0, now, suppressed);
+	sw_count(SW_COUNT_EVENTS);
+	bpf_ringbuf_submit(event, 0);
+}
+
+#endif

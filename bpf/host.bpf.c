@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * host.bpf.c - the hooks of the host side: adapters onto connect.h and backstop.h. Attached by links to
+ * the guarded cgroup; a socket belongs to the cgroup that it was made in, whatever becomes of the
+ * process or its network namespace.
+ */
+#include "bpf/backstop.h"
+#include "bpf/connect.h"
+
+char sw_license[] SEC("license") = "GPL";
+
+SEC("cgroup/connect4")
+int sw_connect4(struct bpf_sock_addr *ctx)
+{
+	return sw_connect(ctx, 0);
+}
+
+/* v4-mapped destinations come here as well, and only here. */
+SEC("cgroup/connect6")
+int sw_connect6(struct bpf_sock_addr *ctx)
+{
+	return sw_connect(ctx, 1);
+}
+
+SEC("cgroup/getpeername4")
+int sw_getpeername4(struct bpf_sock_addr *ctx)
+{
+	return sw_getpeername(ctx, 0);
+}
+
+SEC("cgroup/getpeername6")
+int sw_getpeername6(struct bpf_sock_addr *ctx)
+{
+	return sw_getpeername(ctx, 1);
+}
+
+SEC("cgroup_skb/egress")
+int sw_egress(struct __sk_buff *skb)
+{
+	return sw_backstop(skb);
+}

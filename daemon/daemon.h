@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * daemon.h - the running daemon: what its parts share. start.c builds one up, run.c keeps it going,
+ * apply.c changes the policy, requests.c answers the control socket. These are the top layer: they
+ * log what the layers below return.
+ */
+#ifndef SW_DAEMON_H
+#define SW_DAEMON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+#include "daemon/control.h"
+#include "daemon/events.h"
+#include "daemon/load.h"
+#include "daemon/net.h"
+#include "daemon/options.h"
+#include "daemon/slots.h"
+
+#define SW_INCIDENTS 16
+
+/* What happened that somebody should know of, the last few. */
+struct sw_incident {
+	uint64_t time_ns; /* CLOCK_REALTIME; 0: none */
+	char text[480];
+};
+
+struct sw_daemon {
+	struct sw_options options;
+	char *policy_path; /* options.policy, resolved */
+	char *cgroup;
+	int cgroup_fd, run_lock, pin_lock;
+	uint64_t since_ns; /* CLOCK_REALTIME */
+
+	struct sw_kernel *kernel;
+	struct sw_slots slots;
+	struct sw_hook_state hooks[SW_HOOK_MAX];
+	bool attached; /* sw_kernel_attach() was done */
+	bool fresh;    /* this start put a policy in force */
+	bool replaced; /* this start took over from maps that it could not go on with */
+
+	sd_event *loop;
+	sd_event_source *check_timer, *confirm_timer;
+	struct sw_addresses *addresses;
+	uint8_t (*local)[16]; /* as in the map `local`, sorted */
+	size_t n_local;
+	struct sw_control *control;
+	struct sw_history *history;
+	struct sw_names *names;
+
+	struct sw_incident incidents[SW_INCIDENTS];
+	unsigned int next_incident;
+	bool addresses_incomplete, reload_failed;
+	uint64_t bad_records;
+	bool detached; /* `stop` has taken enforcement off */
+};
+
+/* ---- run.c ---- */
+
+uint64_t sw_now_ns(clockid_t clock);
+
+/* Logs an error and keeps it for `status`. */
+void sw_daemon_incident(struct sw_daemon *daemon, const char *format, ...) sw_printf(2, 3);
+
+/* Reads this machine's addresses into `local`. */
+void sw_daemon_read_addresses(struct sw_daemon *daemon);
+
+/* Hooks: ask the kernel, repair, report. */
+void sw_daemon_check(struct sw_daemon *daemon);
+
+/* Tells the service manager, in a line, what is in force. */
+void sw_daemon_tell_status(struct sw_daemon *daemon);
+
+/* Sets up timers, signals and everything else that is waited for. */
+int sw_daemon_watch(struct sw_daemon *daemon, struct sw_fault *fault);
+
+/* A record of the ring buffer; `data` is the daemon. */
+void sw_daemon_record(void *data, const void *bytes, size_t size);
+
+/* "enforce", "audit" or "mixed": the policy in force. */
+const char *sw_daemon_mode(const struct sw_daemon *daemon);
+
+/* ---- start.c ---- */
+
+/* Everything up to the first turn of the loop. On failure nothing stays attached that was not. */
+int sw_daemon_start(struct sw_daemon *daemon, struct sw_fault *fault);
+void sw_daemon_end(struct sw_daemon *daemon);
+
+/* ---- apply.c ---- */
+
+struct sw_apply {
+	/* in */
+	const char *path;         /* resolved */
+	struct sw_image *image;   /* taken */
+	uint32_t confirm_seconds; /* 0: none */
+	bool close;               /* reset connections that are older */
+	/* out; `connections` is malloc'ed */
+	bool unchanged;
+	struct sw_connection *connections;
+	size_t n_connections;
+};
+
+/* SW_EXIT_NO: another policy waits to be confirmed. */
+int sw_daemon_apply(struct sw_daemon *daemon, struct sw_apply *apply, struct sw_fault *fault);
+
+/* Connections of the guarded cgroup to guarded ports, after a policy was put in force: each is older
+   than it. They are listed, logged and with `close` reset. */
+void sw_daemon_existing(struct sw_daemon *daemon, struct sw_apply *apply);
+
+/* After maps were replaced: connections that were being opened at that moment are not known to the
+   new ones, which would leave them without an answer. They are reset, so that they fail at once. */
+void sw_daemon_abandon_opening(struct sw_daemon *daemon);
+
+int sw_daemon_confirm(struct sw_daemon *daemon, struct sw_fault *fault);
+int sw_daemon_rollback(struct sw_daemon *daemon, struct sw_fault *fault);
+
+/* After a start: goes back at once when the time to confirm has passed, else waits on. */
+int sw_daemon_resume_confirm(struct sw_daemon *daemon, struct sw_fault *fault);
+
+/* Reads the policy file again (SIGHUP). */
+void sw_daemon_reload(struct sw_daemon *daemon);
+
+/* What the policy file said when it was last taken in: a start that finds the same puts nothing
+   else in the place of a policy that was applied since. */
+bool sw_daemon_is_configured(const struct sw_daemon *daemon, const struct sw_image *image);
+void sw_daemon_set_configured(const struct sw_daemon *daemon, const struct sw_image *image);
+
+/* ---- requests.c ---- */
+
+sw_control_handler sw_daemon_request;
+
+#endif

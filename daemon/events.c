@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <string.h>
+#include <time.h>
+
+#include "daemon/base.h"
+#include "daemon/events.h"
+#include "daemon/policy/policy.h"
+#include "daemon/policy/text.h"
+#include "daemon/proto.h"
+
+/* Four bytes for each byte, as \xNN. */
+#define SHOWN_SIZE (4 * SW_NAME_MAX + 1)
+
+static bool ends(const char *text, size_t size)
+{
+	return memchr(text, '\0', size) != NULL;
+}
+
+int sw_event_check(const void *bytes, size_t size, struct sw_event *event)
+{
+	if (size != sizeof(*event))
+		return -EINVAL;
+	memcpy(event, bytes, sizeof(*event));
+	if (event->version != SW_ABI_VERSION || event->size != sizeof(*event))
+		return -EINVAL;
+	if (event->kind < SW_EVENT_CONNECT || event->kind >= SW_EVENT_KIND_MAX ||
+	    event->verdict >= SW_VERDICT_MAX || event->reason >= SW_REASON_MAX)
+		return -EINVAL;
+	if (event->family != 4 && event->family != 6)
+		return -EINVAL;
+	if (event->rule >= SW_RULES_MAX && event->rule != SW_RULE_NONE)
+		return -EINVAL;
+	if (!ends(event->caller.comm, sizeof(event->caller.comm)) ||
+	    !ends(event->caller.exe, sizeof(event->caller.exe)) ||
+	    !ends(event->caller.cgroup, sizeof(event->caller.cgroup)))
+		return -EINVAL;
+	return 0;
+}
+
+/* ---- names ---- */
+
+#define NAMES 256
+#define NAME_SECONDS 600 /* how long a name, or that there is none, is believed */
+
+struct name {
+	time_t until; /* CLOCK_MONOTONIC seconds; 0: empty */
+	uint32_t id;
+	bool found;
+	char text[64];
+};
+
+struct sw_names {
+	struct name users[NAMES], groups[NAMES];
+};
+
+struct sw_names *sw_names_new(void)
+{
+	return calloc(1, sizeof(struct sw_names));
+}
+
+void sw_names_free(struct sw_names *names)
+{
+	free(names);
+}
+
+static bool find_user(uint32_t id, char *to, size_t size)
+{
+	struct passwd entry, *result = NULL;
+	char buffer[4096];
+
+	if (getpwuid_r(id, &entry, buffer, sizeof(buffer), &result) != 0 || !result)
+		return false;
+	sw_text_escape(entry.pw_name, strlen(entry.pw_name), to, size);
+	return true;
+}
+
+static bool find_group(uint32_t id, char *to, size_t size)
+{
+	struct group entry, *result = NULL;
+	/* A group comes with its members; one that has too many for this stays a number. */
+	char buffer[16384];
+
+	if (getgrgid_r(id, &entry, buffer, sizeof(buffer), &result) != 0 || !result)
+		return false;
+	sw_text_escape(entry.gr_name, strlen(entry.gr_name), to, size);
+	return true;
+}
+
+static const char *look_up(struct name table[static NAMES], uint32_t id,
+			   bool (*find)(uint32_t id, char *to, size_t size))
+{
+	struct name *name = &table[id % NAMES];
+	struct timespec now;
+
+	if (id == UINT32_MAX)
+		return NULL;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (name->until <= now.tv_sec || name->id != id) {
+		name->id = id;
+		name->until = now.tv_sec + NAME_SECONDS;
+		name->found = find(id, name->text, sizeof(name->text));
+	}
+	return name->found ? name->text : NULL;
+}
+
+const char *sw_names_user(struct sw_names *names, uint32_t uid)
+{
+	return look_up(names->users, uid, find_user);
+}
+
+const char *sw_names_group(struct sw_names *names, uint32_t gid)
+{
+	return look_up(names->groups, gid, find_group);
+}
+
+/* ---- objects ---- */
+
+static const char *exe_note(uint32_t flags)
+{
+	if (flags & SW_CALLER_WORKER)
+		return "a kernel thread acted for the owner of the socket";
+	if (flags & SW_CALLER_EXE_FOREIGN)
+		return "the file lies on no mount of the host and outside its root file system";
+	if (flags & SW_CALLER_EXE_LONG)
+		return "the path is too long to be compared";
+	if (flags & SW_CALLER_EXE_DELETED)
+		return "the file was removed or replaced since it was started";
+	return NULL;
+}
+
+static json_t *shown(const char *text)
+{
+	char to[SHOWN_SIZE];
+
+	sw_text_escape(text, strlen(text), to, sizeof(to));
+	return json_string(to);
+}
+
+static json_t *text_or_null(const char *text)
+{
+	return text && *text ? shown(text) : json_null();
+}
+
+/* The highest id stands for "not known". */
+static json_t *id_or_null(uint32_t id)
+{
+	return id == UINT32_MAX ? json_null() : json_integer(id);
+}
+
+static json_t *address(const uint8_t addr[16])
+{
+	char text[SW_ADDR_SIZE];
+
+	sw_addr_format(addr, text);
+	return json_string(text);
+}
+
+static json_t *redirect(const struct sw_event *event)
+{
+	char addr[SW_ADDR_SIZE];
+
+	if (!event->new_port)
+		return json_null();
+	sw_addr_format(event->new_dst, addr);
+	return json_sprintf(strchr(addr, ':') ? "[%s]:%u" : "%s:%u", addr, event->new_port);
+}
+
+static void set_rule(json_t *object, const struct sw_event *event, const struct sw_rule_info *rule)
+{
+	bool none = event->rule == SW_RULE_NONE;
+
+	json_object_set_new(object, "rule", none ? json_null() : json_integer(event->rule + 1));
+	json_object_set_new(object, "line", rule ? json_integer(rule->line) : json_null());
+	json_object_set_new(object, "rule_text", text_or_null(rule ? rule->rule : NULL));
+	json_object_set_new(object, "text", text_or_null(rule ? rule->text : NULL));
+	json_object_set_new(object, "scope",
+			    json_string(sw_scope_name(rule ? rule->scope : SW_SCOPE_HOST)));
+}
+
+static void set_ends(json_t *object, const struct sw_event *event)
+{
+	json_object_set_new(object, "port", json_integer(event->dst_port));
+	json_object_set_new(object, "src", address(event->src));
+	json_object_set_new(object, "src_port", json_integer(event->src_port));
+	json_object_set_new(object, "dst", address(event->dst));
+	json_object_set_new(object, "dst_port", json_integer(event->dst_port));
+	json_object_set_new(object, "redirect", redirect(event));
+}
+
+static void set_caller(json_t *object, const struct sw_caller *caller,
+		       const struct sw_event_about *about)
+{
+	const char *note = exe_note(caller->flags);
+	char unit[256];
+
+	sw_unit_of_cgroup(caller->cgroup, unit);
+	json_object_set_new(object, "pid", json_integer(caller->pid));
+	json_object_set_new(object, "exe", text_or_null(caller->exe));
+	json_object_set_new(object, "exe_note", note ? json_string(note) : json_null());
+	json_object_set_new(object, "comm", shown(caller->comm));
+	json_object_set_new(object, "uid", id_or_null(caller->uid));
+	json_object_set_new(object, "gid", id_or_null(caller->gid));
+	json_object_set_new(object, "user", text_or_null(about->user));
+	json_object_set_new(object, "group", text_or_null(about->group));
+	json_object_set_new(object, "unit", text_or_null(unit));
+	json_object_set_new(object, "cgroup", text_or_null(caller->cgroup));
+}
+
+json_t *sw_event_json(const struct sw_event *event, const struct sw_event_about *about)
+{
+	json_t *object = json_object();
+	char time[SW_TIME_SIZE];
+
+	if (!object)
+		return NULL;
+	sw_time_format(event->time_ns + about->boot_ns, time);
+	json_object_set_new(object, "time", json_string(time));
+	json_object_set_new(object, "kind",
+			    json_string(event->kind == SW_EVENT_CONNECT ? "connect" : "packet"));
+	json_object_set_new(object, "verdict", json_string(sw_verdict_name(event->verdict)));
+	json_object_set_new(object, "reason", json_string(sw_reason_name(event->reason)));
+	set_rule(object, event, about->rule);
+	set_ends(object, event);
+	set_caller(object, &event->caller, about);
+	json_object_set_new(object, "tls", json_null());
+	json_object_set_new(object, "sni", json_null());
+	json_object_set_new(object, "generation", json_integer((json_int_t)event->generation));
+	json_object_set_new(object, "suppressed", json_integer(event->suppressed));
+	return object;
+}
+
+/* ---- lines ---- */
+
+static const char *what_happened(const struct sw_event *event)
+{
+	switch (event->verdict) {
+	case SW_VERDICT_ALLOW:
+		return "passed";
+	case SW_VERDICT_REDIRECT:
+		return "redirected";
+	case SW_VERDICT_RESET:
+		return "reset";
+	case SW_VERDICT_AUDIT:
+		return event->reason ? "would be refused" : "recorded";
+	default:
+		return "refused";
+	}
+}
+
+static void print_caller(const struct sw_caller *caller, const char *user, FILE *to)
+{
+	char exe[SHOWN_SIZE], unit[256], unit_shown[SHOWN_SIZE];
+	const char *name = *caller->exe ? caller->exe : caller->comm;
+
+	sw_text_escape(name, strlen(name), exe, sizeof(exe));
+	sw_unit_of_cgroup(caller->cgroup, unit);
+	sw_text_escape(unit, strlen(unit), unit_shown, sizeof(unit_shown));
+	if (user)
+		fprintf(to, "user %s (", user);
+	else if (caller->uid == UINT32_MAX)
+		fputs("unknown user (", to);
+	else
+		fprintf(to, "user %u (", caller->uid);
+	fputs(*exe ? exe : "a program without a name", to);
+	if (*unit)
+		fprintf(to, ", unit %s", unit_shown);
+	if (exe_note(caller->flags))
+		fprintf(to, "; %s", exe_note(caller->flags));
+	fputc(')', to);
+}
+
+static void print_why(const struct sw_event *event, const struct sw_rule_info *rule, FILE *to)
+{
+	char text[4 * sizeof(rule->rule)];
+
+	if (rule) {
+		sw_text_escape(rule->rule, strlen(rule->rule), text, sizeof(text));
+		fprintf(to, ": line %u: %s", rule->line, text);
+	} else if (event->rule != SW_RULE_NONE) {
+		fprintf(to, ": rule %u of an earlier policy", event->rule + 1u);
+	}
+	/* "A rule says so" says nothing next to the rule. */
+	if (event->reason != SW_REASON_NONE && event->reason != SW_REASON_NOT_PERMITTED)
+		fprintf(to, ": %s", sw_reason_words(event->reason));
+	if (event->suppressed)
+		fprintf(to, " (and %u more like it)", event->suppressed);
+}
+
+void sw_event_line(const struct sw_event *event, const struct sw_event_about *about, FILE *to)
+{
+	time_t seconds = (time_t)((event->time_ns + about->boot_ns) / 1000000000u);
+	char clock[16], dst[SW_ADDR_SIZE];
+	struct tm local;
+
+	if (!localtime_r(&seconds, &local) || !strftime(clock, sizeof(clock), "%T", &local))
+		strcpy(clock, "--:--:--");
+	sw_addr_format(event->dst, dst);
+	fprintf(to, "%s  %s  ", clock, what_happened(event));
+	print_caller(&event->caller, about->user, to);
+	fprintf(to, " -> %s port %u", dst, event->dst_port);
+	if (event->new_port) {
+		sw_addr_format(event->new_dst, dst);
+		fprintf(to, ", to %s port %u instead", dst, event->new_port);
+	}
+	if (event->kind == SW_EVENT_PACKET)
+		fputs(" (a packet)", to);
+	print_why(event, about->rule, to);
+}
+
+/* ---- history ---- */
+
+struct sw_history *sw_history_new(void)
+{
+	struct sw_history *history = calloc(1, sizeof(*history));
+
+	if (history)
+		history->first = history->next = 1;
+	return history;
+}
+
+void sw_history_free(struct sw_history *history)
+{
+	for (size_t i = 0; history && i < SW_HISTORY_SIZE; i++)
+		free(history->entries[i].frame);
+	free(history);
+}
+
+void sw_history_add(struct sw_history *history, uint64_t time_ns, char *frame, size_t length)
+{
+	struct sw_history_entry *entry = &history->entries[history->next % SW_HISTORY_SIZE];
+
+	free(entry->frame);
+	*entry = (struct sw_history_entry){.time_ns = time_ns, .frame = frame, .length = length};
+	history->next++;
+	if (history->next - history->first > SW_HISTORY_SIZE)
+		history->first = history->next - SW_HISTORY_SIZE;
+}
+
+const struct sw_history_entry *sw_history_get(const struct sw_history *history, uint64_t number)
+{
+	if (number < history->first || number >= history->next)
+		return NULL;
+	return &history->entries[number % SW_HISTORY_SIZE];
+}

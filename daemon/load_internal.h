@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * load_internal.h - shared by load*.c alone.
+ */
+#ifndef SW_LOAD_INTERNAL_H
+#define SW_LOAD_INTERNAL_H
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "daemon/load.h"
+
+/* The maps, in the order in which they are pinned: `head` last, as its pin says that the set is
+   whole. */
+enum sw_map {
+	SW_MAP_NAMES = 0,
+	SW_MAP_IDS,
+	SW_MAP_CGROUPS,
+	SW_MAP_PREFIXES,
+	SW_MAP_LOCAL,
+	SW_MAP_SOCKETS,
+	SW_MAP_COUNTERS,
+	SW_MAP_HITS,
+	SW_MAP_LIMITER,
+	SW_MAP_EVENTS,
+	SW_MAP_RULE_INFO,
+	SW_MAP_POLICY_INFO,
+	SW_MAP_HEAD,
+	SW_MAP_MAX
+};
+
+extern const char *const sw_map_names[SW_MAP_MAX];
+
+struct sw_hook_row {
+	const char *name;    /* as status shows it */
+	const char *program; /* in the object, and as pinned */
+	const char *link;    /* as pinned */
+	enum bpf_attach_type type;
+};
+
+extern const struct sw_hook_row sw_hook_rows[SW_HOOK_MAX];
+
+/* The form of an inner map. */
+struct sw_model {
+	enum bpf_map_type type;
+	uint32_t key_size, value_size, flags;
+};
+
+struct sw_kernel {
+	char *pin_dir;
+	int cgroup_fd; /* borrowed */
+	uint64_t cgroup_id;
+	enum sw_pins pins;
+	struct sw_host *skeleton;
+	struct bpf_map *maps[SW_MAP_MAX];   /* the skeleton's */
+	struct sw_model models[SW_MAP_MAX]; /* of the outer maps; libbpf forgets them on loading */
+	int programs[SW_HOOK_MAX];          /* borrowed from the skeleton */
+	uint32_t program_ids[SW_HOOK_MAX];  /* in effect: the skeleton's, or its pinned equal */
+	int links[SW_HOOK_MAX];
+	struct sw_head *head; /* mapped from the kernel */
+	size_t head_size;
+	uint64_t generation; /* the highest given out so far */
+	int fence[2];        /* an outer map of our own and its inner map: see load_fill.c */
+	int cpus;
+	struct ring_buffer *ring;
+	void (*record)(void *data, const void *bytes, size_t size);
+	void *record_data;
+	unsigned int records_left; /* in this reading */
+};
+
+static inline int sw_map_fd(const struct sw_kernel *kernel, enum sw_map map)
+{
+	return bpf_map__fd(kernel->maps[map]);
+}
+
+/* load.c: a fault for a refusal of the kernel: `what` failed with `error` (positive), and what the
+   administrator can do about it. Returns -1. */
+int sw_kernel_refused(struct sw_fault *fault, const char *what, int error);
+
+/* load_pins.c: the objects a pin can be. */
+enum sw_pin_kind { SW_PIN_MISSING = 0, SW_PIN_MAP, SW_PIN_PROGRAM, SW_PIN_LINK, SW_PIN_OTHER };
+
+/* Opens PIN_DIR/NAME: its kind, and the fd in *fd (-1 when missing or other). */
+enum sw_pin_kind sw_pin_open(const char *pin_dir, const char *name, int *fd);
+
+/* Pins fd as PIN_DIR/NAME, in place of what is there, so that the name is never missing. 0 or
+   -errno. */
+int sw_pin_put(const char *pin_dir, const char *name, int fd);
+int sw_pin_remove(const char *pin_dir, const char *name);
+
+/* What lies in pin_dir: sets kernel->pins and, when current, the fds of the maps for adoption. */
+int sw_pins_inspect(struct sw_kernel *kernel, int fds[static SW_MAP_MAX], struct sw_fault *fault);
+
+/* Pins maps and programs, in place of older ones. */
+int sw_pins_write(struct sw_kernel *kernel, struct sw_fault *fault);
+
+/* Removes the pins of maps and programs. */
+void sw_pins_remove_objects(const char *pin_dir);
+
+/* load_hooks.c: id and cgroup (0: detached) of a link; 0 or -errno. */
+int sw_link_info(int fd, struct bpf_link_info *info);
+
+/* load_fill.c: the fence; 0 or -errno. */
+int sw_fence_open(struct sw_kernel *kernel);
+
+#endif

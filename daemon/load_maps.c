@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * load_maps.c - numbers out of the kernel, this machine's addresses into it, and the ring buffer.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "daemon/load_internal.h"
+
+/* Records read in one go, so that a flood of them does not keep the control socket waiting. */
+#define RECORDS_AT_ONCE 512
+
+/* Sum over the CPUs of one entry of a per-CPU array. */
+static int sum(const struct sw_kernel *kernel, enum sw_map map, uint32_t key, uint64_t *values,
+	       uint64_t *total)
+{
+	if (bpf_map_lookup_elem(sw_map_fd(kernel, map), &key, values) < 0)
+		return -errno;
+	*total = 0;
+	for (int i = 0; i < kernel->cpus; i++)
+		*total += values[i];
+	return 0;
+}
+
+static int sum_range(const struct sw_kernel *kernel, enum sw_map map, uint32_t first, uint32_t n,
+		     uint64_t *totals)
+{
+	sw_autofree uint64_t *values = calloc((size_t)kernel->cpus, sizeof(*values));
+
+	if (!values)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n; i++) {
+		int error = sum(kernel, map, first + i, values, &totals[i]);
+
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+int sw_kernel_counters(struct sw_kernel *kernel, uint64_t counters[SW_COUNT_MAX])
+{
+	return sum_range(kernel, SW_MAP_COUNTERS, 0, SW_COUNT_MAX, counters);
+}
+
+int sw_kernel_hits(struct sw_kernel *kernel, unsigned int slot, unsigned int n_rules,
+		   uint64_t hits[SW_RULES_MAX])
+{
+	if (n_rules > SW_RULES_MAX)
+		n_rules = SW_RULES_MAX;
+	return sum_range(kernel, SW_MAP_HITS, slot * SW_RULES_MAX, n_rules, hits);
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+	return memcmp(a, b, 16);
+}
+
+/* `sorted` is in the order of by_bytes(). */
+static bool contains(const uint8_t (*sorted)[16], size_t n, const uint8_t key[16])
+{
+	return n && bsearch(key, sorted, n, 16, by_bytes);
+}
+
+/* All keys of `local`, sorted, malloc'ed. */
+static int local_keys(int fd, uint32_t max, uint8_t (**keys)[16], size_t *n)
+{
+	uint8_t(*all)[16] = calloc(max, sizeof(*all));
+	void *last = NULL;
+
+	*n = 0;
+	if (!all)
+		return -ENOMEM;
+	while (*n < max && bpf_map_get_next_key(fd, last, all[*n]) == 0)
+		last = all[(*n)++];
+	qsort(all, *n, sizeof(*all), by_bytes);
+	*keys = all;
+	return 0;
+}
+
+int sw_kernel_local(struct sw_kernel *kernel, uint8_t (*addresses)[16], size_t n)
+{
+	const uint32_t max = bpf_map__max_entries(kernel->maps[SW_MAP_LOCAL]);
+	int fd = sw_map_fd(kernel, SW_MAP_LOCAL), error, result = 0;
+	uint8_t(*old)[16] = NULL;
+	size_t n_old;
+
+	qsort(addresses, n, 16, by_bytes);
+	error = local_keys(fd, max, &old, &n_old);
+	if (error)
+		return error;
+	for (size_t i = 0; i < n; i++)
+		if (!contains(old, n_old, addresses[i]) &&
+		    bpf_map_update_elem(fd, addresses[i], &(uint8_t){1}, BPF_ANY) < 0)
+			result = -errno;
+	for (size_t i = 0; i < n_old; i++)
+		if (!contains(addresses, n, old[i]) && bpf_map_delete_elem(fd, old[i]) < 0)
+			result = -errno;
+	free(old);
+	return result;
+}
+
+static int one_record(void *data, void *bytes, size_t size)
+{
+	struct sw_kernel *kernel = data;
+
+	kernel->record(kernel->record_data, bytes, size);
+	/* A negative answer ends the reading; this record counts as read. */
+	return --kernel->records_left ? 0 : -EAGAIN;
+}
+
+int sw_kernel_events_open(struct sw_kernel *kernel,
+			  void (*record)(void *data, const void *bytes, size_t size), void *data,
+			  struct sw_fault *fault)
+{
+	kernel->record = record;
+	kernel->record_data = data;
+	kernel->ring = ring_buffer__new(sw_map_fd(kernel, SW_MAP_EVENTS), one_record, kernel, NULL);
+	if (!kernel->ring)
+		return sw_kernel_refused(fault, "cannot open the ring buffer", errno);
+	return 0;
+}
+
+int sw_kernel_events_fd(const struct sw_kernel *kernel)
+{
+	return ring_buffer__epoll_fd(kernel->ring);
+}
+
+void sw_kernel_events_read(struct sw_kernel *kernel)
+{
+	kernel->records_left = RECORDS_AT_ONCE;
+	ring_buffer__consume(kernel->ring);
+}

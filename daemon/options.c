@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <stddef.h>
+#include <string.h>
+
+#include "daemon/base.h"
+#include "daemon/options.h"
+
+/* The table is the usage text and the parser at once. An option with a `word` takes a value. */
+static const struct option_row {
+	const char *name, *word, *help;
+	size_t offset;
+} rows[] = {
+	{"policy", "FILE", "the policy to enforce [/etc/smtpwall/policy]",
+	 offsetof(struct sw_options, policy)},
+	{"cgroup", "DIR", "guard the processes below this cgroup [the cgroup2 root]",
+	 offsetof(struct sw_options, cgroup)},
+	{"run-dir", "DIR", "control socket and lock [/run/smtpwall]",
+	 offsetof(struct sw_options, run_dir)},
+	{"state-dir", "DIR", "what outlives a reboot [/var/lib/smtpwall]",
+	 offsetof(struct sw_options, state_dir)},
+	{"pin-dir", "DIR", "where programs, links and maps are pinned [/sys/fs/bpf/smtpwall]",
+	 offsetof(struct sw_options, pin_dir)},
+	{"foreground", NULL, "show each refusal as a line on standard output",
+	 offsetof(struct sw_options, foreground)},
+	{"check", NULL, "check the policy, enforce nothing; exit 0 when it is right, 1 when not",
+	 offsetof(struct sw_options, check)},
+	{"detach", NULL, "take off what a daemon that has ended left in force, and end",
+	 offsetof(struct sw_options, detach)},
+	{"verbose", NULL, "say more, with what libbpf says", offsetof(struct sw_options, verbose)},
+	{"help", NULL, "show this", offsetof(struct sw_options, help)},
+	{"version", NULL, "show the version", offsetof(struct sw_options, version)},
+};
+
+void sw_options_help(FILE *to)
+{
+	fputs("usage: smtpwalld [OPTION]...\n"
+	      "Enforces an smtpwall policy on the processes of this machine.\n\n",
+	      to);
+	for (size_t i = 0; i < sw_count(rows); i++) {
+		char left[32];
+
+		snprintf(left, sizeof(left), "--%s%s%s", rows[i].name, rows[i].word ? " " : "",
+			 rows[i].word ? rows[i].word : "");
+		fprintf(to, "  %-18s %s\n", left, rows[i].help);
+	}
+	fputs("\nEnforcement goes on when the daemon ends; `smtpwall stop --detach`, or without a\n"
+	      "daemon `smtpwalld --detach`, takes it off.\n"
+	      "Exit codes: 0 done, 1 the policy has errors, 2 wrong usage, 4 the kernel refused.\n",
+	      to);
+}
+
+static const struct option_row *find_row(const char *name, size_t length)
+{
+	for (size_t i = 0; i < sw_count(rows); i++)
+		if (strlen(rows[i].name) == length && strncmp(rows[i].name, name, length) == 0)
+			return &rows[i];
+	return NULL;
+}
+
+static int set_value(struct sw_options *options, const struct option_row *row, const char *value,
+		     FILE *errors)
+{
+	void *member = (char *)options + row->offset;
+
+	if (!value || !*value) {
+		fprintf(errors, "smtpwalld: --%s needs a value: %s\n", row->name, row->word);
+		return -1;
+	}
+	memcpy(member, &value, sizeof(value));
+	return 0;
+}
+
+int sw_options_parse(int argc, char *const *argv, struct sw_options *options, FILE *errors)
+{
+	*options = (struct sw_options){
+		.policy = "/etc/smtpwall/policy",
+		.run_dir = "/run/smtpwall",
+		.state_dir = "/var/lib/smtpwall",
+		.pin_dir = "/sys/fs/bpf/smtpwall",
+	};
+	for (int i = 1; i < argc; i++) {
+		const char *name, *equals;
+		const struct option_row *row;
+
+		if (strncmp(argv[i], "--", 2) != 0 || !argv[i][2]) {
+			fprintf(errors, "smtpwalld: unexpected argument '%s'; see --help\n",
+				argv[i]);
+			return -1;
+		}
+		name = argv[i] + 2;
+		equals = strchr(name, '=');
+		row = find_row(name, equals ? (size_t)(equals - name) : strlen(name));
+		if (!row || (equals && !row->word)) {
+			fprintf(errors, "smtpwalld: %s '%s'; see --help\n",
+				row ? "this option takes no value:" : "unknown option", argv[i]);
+			return -1;
+		}
+		if (!row->word) {
+			*(bool *)((char *)options + row->offset) = true;
+			continue;
+		}
+		/* argv ends in NULL, which set_value() takes for a value that is missing. */
+		if (set_value(options, row, equals ? equals + 1 : argv[++i], errors) < 0)
+			return -1;
+	}
+	return 0;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * options.h - the daemon's command line.
+ */
+#ifndef SW_OPTIONS_H
+#define SW_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+struct sw_options {
+	const char *policy;
+	const char *cgroup; /* NULL: the root of the cgroup2 mount */
+	const char *run_dir;
+	const char *state_dir;
+	const char *pin_dir;
+	bool foreground; /* show each refusal as a line on standard output */
+	bool check;      /* check the policy and end */
+	bool detach;     /* take off what is pinned and end */
+	bool verbose;
+	bool help, version;
+};
+
+/* Fills *options with the defaults and what argv says; strings are argv's own. 0, or -1 after
+   writing to `errors` what is wrong (the exit code is then SW_EXIT_USAGE). */
+int sw_options_parse(int argc, char *const *argv, struct sw_options *options, FILE *errors);
+
+void sw_options_help(FILE *to);
+
+#endif

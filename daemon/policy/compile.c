@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * compile.c - a checked policy as the kernel reads it.
+ *
+ * Each rule of a host block becomes one or more rows, in the order of the file, so that the first
+ * row that matches belongs to the first rule that does. The destinations of a rule are one set, so
+ * what makes a rule need several rows is its callers alone.
+ *
+ * Rules of edge and serve blocks have numbers but no rows.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "bpf/abi.h"
+#include "bpf/match.h"
+#include "daemon/policy/compile.h"
+#include "daemon/policy/policy.h"
+
+static const uint8_t dim_of[] = {
+	[SW_SELECT_EXE] = SW_DIM_EXE,       [SW_SELECT_USER] = SW_DIM_USER,
+	[SW_SELECT_GROUP] = SW_DIM_GROUP,   [SW_SELECT_UNIT] = SW_DIM_UNIT,
+	[SW_SELECT_CGROUP] = SW_DIM_CGROUP,
+};
+static_assert(sw_count(dim_of) == SW_SELECT_MAX, "a dimension for each kind of selector");
+
+static const uint8_t action_of[] = {
+	[SW_RULE_ALLOW] = SW_ACTION_ALLOW,        [SW_RULE_REJECT] = SW_ACTION_REJECT,
+	[SW_RULE_DROP] = SW_ACTION_DROP,          [SW_RULE_REDIRECT] = SW_ACTION_REDIRECT,
+	[SW_RULE_REQUIRE_TLS] = SW_ACTION_REJECT, /* has no rows: see rule_supported() */
+	[SW_RULE_AUDIT_ONLY] = SW_ACTION_AUDIT,
+};
+static_assert(sw_count(action_of) == SW_RULE_ACTION_MAX, "an action for each action");
+
+/* A port block and the scope that it stands in. */
+struct place {
+	enum sw_scope scope;
+	const struct sw_port *ports;
+};
+
+/* ---- the rule itself ---- */
+
+/* Copies text that fits `size` with its NUL, else as much as leaves room for `mark`, without cutting
+   a character of UTF-8 in two. */
+static void copy_cut(char *to, size_t size, const char *text, const char *mark)
+{
+	size_t length = strlen(text);
+
+	if (length < size) {
+		memcpy(to, text, length + 1);
+		return;
+	}
+	length = size - 1 - strlen(mark);
+	while (length > 0 && ((unsigned char)text[length] & 0xc0) == 0x80)
+		length--;
+	memcpy(to, text, length);
+	memcpy(to + length, mark, strlen(mark) + 1);
+}
+
+static void put_info(struct sw_compile *compile, enum sw_scope scope,
+		     const struct sw_rule_node *rule, struct sw_rule_info *info)
+{
+	size_t length = sw_rule_print(rule, NULL, 0);
+	char *text = sw_arena_alloc(compile->arena, length + 1);
+
+	sw_rule_print(rule, text, length + 1);
+	info->line = rule->pos.line;
+	info->scope = scope;
+	copy_cut(info->rule, sizeof(info->rule), text, "...");
+	copy_cut(info->text, sizeof(info->text), rule->text ? rule->text : "", "");
+}
+
+/* An IPv6 connection can go to an IPv4 target, written v4-mapped; not the other way round. */
+static void put_rule(const struct sw_rule_node *rule, struct sw_rule *to)
+{
+	const struct sw_target *ipv4 = &rule->targets[0], *ipv6 = &rule->targets[1];
+
+	to->action = action_of[rule->action];
+	to->flags = rule->mode == SW_MODE_AUDIT ? SW_RULE_AUDIT : 0;
+	if (rule->action != SW_RULE_REDIRECT)
+		return;
+	if (!ipv6->given)
+		ipv6 = ipv4;
+	if (ipv4->given) {
+		memcpy(to->target4, ipv4->addr, sizeof(to->target4));
+		to->port4 = ipv4->port;
+	}
+	if (ipv6->given) {
+		memcpy(to->target6, ipv6->addr, sizeof(to->target6));
+		to->port6 = ipv6->port;
+	}
+}
+
+/* ---- its rows ---- */
+
+/* False: an empty list of destinations, no connection goes to one. */
+static bool has_destination(struct sw_compile *compile, const struct sw_party *to)
+{
+	bool some = !to;
+
+	for (const struct sw_party *party = to; party; party = party->next) {
+		if (party->kind == SW_PARTY_WHO)
+			sw_diag(compile->diags, SW_ERROR, party->pos,
+				"callers stand behind `from`; `to` takes networks and `local`");
+		some |= party->kind == SW_PARTY_LOCAL ||
+			(party->kind == SW_PARTY_NET && party->net->n_prefixes > 0);
+	}
+	return some;
+}
+
+static void put_row_to(struct sw_compile *compile, uint32_t row, const struct sw_party *to)
+{
+	struct sw_policy *policy = &compile->image->policy;
+
+	if (!to)
+		sw_vec_set(&policy->any[SW_DIM_DST], row);
+	for (const struct sw_party *party = to; party; party = party->next) {
+		struct sw_hit hit = {.key = (uintptr_t)party->net, .row = row};
+
+		if (party->kind == SW_PARTY_LOCAL)
+			sw_vec_set(&policy->local, row);
+		else if (party->kind == SW_PARTY_NET)
+			sw_hits_add(&compile->nets, compile->arena, hit);
+	}
+}
+
+static void put_row_from(struct sw_compile *compile, uint32_t row,
+			 const struct sw_alternative *alternative)
+{
+	for (size_t kind = 0; kind < SW_SELECT_MAX; kind++) {
+		const struct sw_set *set = &alternative->sets[kind];
+		bool is_id = kind == SW_SELECT_USER || kind == SW_SELECT_GROUP;
+		struct sw_hits *hits = is_id                      ? &compile->ids
+				       : kind == SW_SELECT_CGROUP ? &compile->cgroups
+								  : &compile->names;
+
+		if (set->any)
+			sw_vec_set(&compile->image->policy.any[dim_of[kind]], row);
+		for (size_t i = 0; !set->any && i < set->n; i++) {
+			struct sw_hit hit = {.row = row};
+
+			if (is_id)
+				hit.key = (uint64_t)dim_of[kind] << 32 | set->values[i];
+			else
+				hit.text = (const char *)(uintptr_t)set->values[i];
+			sw_hits_add(hits, compile->arena, hit);
+		}
+	}
+}
+
+static void put_row_ports(struct sw_compile *compile, uint32_t row, const struct place *place)
+{
+	for (const struct sw_port *port = place->ports; port; port = port->next) {
+		uint32_t id = (uint32_t)place->scope << 16 | port->port;
+		struct sw_hit hit = {.key = (uint64_t)SW_DIM_PORT << 32 | id, .row = row};
+
+		sw_hits_add(&compile->ids, compile->arena, hit);
+	}
+}
+
+static void put_rows(struct sw_compile *compile, const struct place *place,
+		     const struct sw_rule_node *rule)
+{
+	struct sw_alternative *alternatives;
+	size_t n = sw_compile_from(compile, rule->from, &alternatives);
+
+	if (!has_destination(compile, rule->to))
+		return;
+	if (n > compile->most_rows) {
+		compile->most_rows = n;
+		compile->most_rows_pos = rule->pos;
+	}
+	for (size_t i = 0; i < n; i++) {
+		uint32_t row = (uint32_t)compile->n_rows++;
+
+		if (row >= SW_ROWS_MAX)
+			continue;
+		compile->image->policy.row_rule[row] = (uint16_t)(rule->number - 1);
+		put_row_ports(compile, row, place);
+		put_row_from(compile, row, &alternatives[i]);
+		put_row_to(compile, row, rule->to);
+	}
+}
+
+/* ---- the policy ---- */
+
+static void compile_rule(struct sw_compile *compile, const struct place *place,
+			 const struct sw_rule_node *rule)
+{
+	struct sw_image *image = compile->image;
+
+	if (rule->number == SW_RULES_MAX + 1)
+		sw_diag(compile->diags, SW_ERROR, rule->pos,
+			"%u rules, %d are the most: join rules that differ in their lists only",
+			compile->policy->n_rules, SW_RULES_MAX);
+	if (rule->number < 1 || rule->number > SW_RULES_MAX)
+		return;
+	put_rule(rule, &image->policy.rules[rule->number - 1]);
+	put_info(compile, place->scope, rule, &image->info[rule->number - 1]);
+	if (place->scope != SW_SCOPE_HOST)
+		return;
+	if (rule->action == SW_RULE_REQUIRE_TLS)
+		sw_diag(compile->diags, SW_ERROR, rule->pos,
+			"`require tls` is not enforced by this version");
+	put_rows(compile, place, rule);
+}
+
+static void compile_block(struct sw_compile *compile, enum sw_scope scope,
+			  const struct sw_port_block *block)
+{
+	struct place place = {scope, block->ports};
+
+	if (scope == SW_SCOPE_HOST)
+		for (const struct sw_port *port = block->ports; port; port = port->next)
+			compile->image->policy.guard[port->port / 64] |= 1ull << port->port % 64;
+	for (const struct sw_rule_node *rule = block->rules; rule; rule = rule->next)
+		compile_rule(compile, &place, rule);
+}
+
+static void check_rows(struct sw_compile *compile)
+{
+	if (compile->n_rows <= SW_ROWS_MAX)
+		return;
+	sw_diag(compile->diags, SW_ERROR, compile->most_rows_pos,
+		"the policy needs %zu rows, %d are the most; this rule alone needs %zu",
+		compile->n_rows, SW_ROWS_MAX, compile->most_rows);
+	sw_diag(compile->diags, SW_NOTE, compile->most_rows_pos,
+		"elements of a list share a row when they differ in one selector only: several "
+		"programs "
+		"of one user, several users of one program. Give more of them a user, a group or a "
+		"cgroup in common");
+}
+
+static void image_cleanup(struct sw_image **image)
+{
+	sw_image_free(*image);
+}
+
+static void arena_cleanup(struct sw_arena **arena)
+{
+	sw_arena_free(*arena);
+}
+
+struct sw_image *sw_policy_compile(const struct sw_policy_ast *policy, struct sw_diags *diags)
+{
+	sw_cleanup(image_cleanup) struct sw_image *image = sw_compile_array(1, sizeof(*image));
+	sw_cleanup(arena_cleanup) struct sw_arena *arena = sw_arena_new();
+	struct sw_compile compile = {
+		.policy = policy, .diags = diags, .arena = arena, .image = image};
+	size_t errors = sw_diags_errors(diags);
+
+	for (const struct sw_scope_block *scope = policy->scopes; scope; scope = scope->next)
+		for (const struct sw_port_block *b = scope->blocks; b; b = b->next)
+			compile_block(&compile, scope->scope, b);
+	check_rows(&compile);
+	if (sw_diags_errors(diags) != errors)
+		return NULL;
+	image->policy.n_rules = policy->n_rules;
+	image->policy.n_rows = (uint32_t)compile.n_rows;
+	memcpy(image->sha256, policy->sha256, sizeof(image->sha256));
+	sw_compile_tables(&compile);
+	sw_compile_prefixes(&compile);
+	if (sw_diags_errors(diags) != errors)
+		return NULL;
+	return sw_take(image);
+}
+
+void sw_image_free(struct sw_image *image)
+{
+	if (!image)
+		return;
+	free(image->ids);
+	free(image->id_rows);
+	free(image->names);
+	free(image->name_rows);
+	free(image->cgroups);
+	free(image->cgroup_rows);
+	free(image->prefixes);
+	free(image->prefix_classes);
+	free(image);
+}

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * eval.c - what would happen, by the kernel's own match.h over the image's tables. Only the look-ups
+ * are made differently here: the tables are sorted, so they are searched by halves.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "bpf/abi.h"
+#include "bpf/match.h"
+#include "daemon/policy/compile.h"
+#include "daemon/policy/image.h"
+#include "daemon/policy/policy.h"
+
+/* What one look-up says, as sw_match_give() takes it. */
+struct found {
+	const struct sw_vec *rows, *more;
+	struct sw_vec sum; /* `rows` may point here */
+	bool undecided;
+};
+
+/* ---- tables ---- */
+
+static int id_compare(const void *a, const void *b)
+{
+	const struct sw_id_key *one = a, *other = b;
+
+	if (one->dim != other->dim)
+		return one->dim < other->dim ? -1 : 1;
+	return (one->id > other->id) - (one->id < other->id);
+}
+
+static const struct sw_vec *find_id(const struct sw_image *image, uint32_t dim, uint32_t id)
+{
+	struct sw_id_key key = {.dim = dim, .id = id};
+	const struct sw_id_key *at =
+		bsearch(&key, image->ids, image->n_ids, sizeof(key), id_compare);
+
+	return at ? &image->id_rows[at - image->ids] : NULL;
+}
+
+static int name_compare(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct sw_name_key));
+}
+
+/* `name` is shorter than a key. */
+static const struct sw_vec *find_name(const struct sw_image *image, const char *name)
+{
+	struct sw_name_key key = {{0}};
+
+	memcpy(key.name, name, strlen(name));
+	const struct sw_name_key *at =
+		bsearch(&key, image->names, image->n_names, sizeof(key), name_compare);
+
+	return at ? &image->name_rows[at - image->names] : NULL;
+}
+
+static int cgroup_compare(const void *a, const void *b)
+{
+	const struct sw_cgroup_key *one = a, *other = b;
+	uint32_t shorter = one->bits < other->bits ? one->bits : other->bits;
+	int differs = memcmp(one->path, other->path, shorter / 8);
+
+	return differs ? differs : (one->bits > other->bits) - (one->bits < other->bits);
+}
+
+/* The longest key that `key` begins with, as the trie finds it. */
+static const struct sw_vec *find_cgroup(const struct sw_image *image, struct sw_cgroup_key *key)
+{
+	for (; key->bits; key->bits -= 8) {
+		const struct sw_cgroup_key *at;
+
+		if (key->path[key->bits / 8 - 1] != '/')
+			continue;
+		at = bsearch(key, image->cgroups, image->n_cgroups, sizeof(*key), cgroup_compare);
+		if (at)
+			return &image->cgroup_rows[at - image->cgroups];
+	}
+	return NULL;
+}
+
+static bool key_is_ipv4(const struct sw_prefix_key *key)
+{
+	return key->bits >= 96 && sw_addr_is_ipv4(key->addr);
+}
+
+static int prefix_compare(const void *a, const void *b)
+{
+	const struct sw_prefix_key *one = a, *other = b;
+	int differs = key_is_ipv4(one) - key_is_ipv4(other);
+
+	if (!differs)
+		differs = memcmp(one->addr, other->addr, sizeof(one->addr));
+	return differs ? differs : (one->bits > other->bits) - (one->bits < other->bits);
+}
+
+static const struct sw_vec *find_prefix(const struct sw_image *image, const uint8_t addr[16])
+{
+	const struct sw_policy *policy = &image->policy;
+	size_t family = sw_addr_is_ipv4(addr) ? 0 : 1;
+	struct sw_prefix_key key;
+
+	memcpy(key.addr, addr, sizeof(key.addr));
+	for (uint32_t i = 0; i < policy->n_lengths[family]; i++) {
+		const struct sw_prefix_key *at;
+
+		sw_prefix_cut(&key, policy->lengths[family][i]);
+		at = bsearch(&key, image->prefixes, image->n_prefixes, sizeof(key), prefix_compare);
+		if (at)
+			return &policy->classes[image->prefix_classes[at - image->prefixes]];
+	}
+	return NULL;
+}
+
+/* ---- dimensions ---- */
+
+static void find_user(const struct sw_image *image, const struct sw_query *query,
+		      struct found *found)
+{
+	if (query->has_user)
+		found->rows = find_id(image, SW_DIM_USER, query->user);
+}
+
+static void find_groups(const struct sw_image *image, const struct sw_query *query,
+			struct found *found)
+{
+	if (query->n_groups > SW_GROUPS_MAX) {
+		found->undecided = true;
+		return;
+	}
+	for (size_t i = 0; i < query->n_groups; i++)
+		sw_vec_or(&found->sum, find_id(image, SW_DIM_GROUP, query->groups[i]));
+	if (query->has_group)
+		sw_vec_or(&found->sum, find_id(image, SW_DIM_GROUP, query->group));
+	found->rows = &found->sum;
+}
+
+static void find_destination(const struct sw_image *image, const struct sw_query *query,
+			     struct found *found)
+{
+	if (query->has_to)
+		found->rows = find_prefix(image, query->to);
+	if (query->to_is_local)
+		found->more = &image->policy.local;
+}
+
+static void find_by_cgroup(const struct sw_image *image, const struct sw_query *query,
+			   struct found *found)
+{
+	struct sw_cgroup_key key;
+
+	if (!query->cgroup)
+		return;
+	if (sw_cgroup_key(query->cgroup, &key))
+		found->rows = find_cgroup(image, &key);
+	else
+		found->undecided = true;
+}
+
+/* Of a path that is too long the unit may be known: it is the topmost component that counts. */
+static void find_unit(const struct sw_image *image, const struct sw_query *query,
+		      struct found *found)
+{
+	char unit[SW_NAME_MAX] = "";
+	struct sw_cgroup_key key;
+
+	if (query->unit) {
+		if (strlen(query->unit) < sizeof(unit))
+			memcpy(unit, query->unit, strlen(query->unit));
+	} else if (query->cgroup) {
+		bool whole = sw_cgroup_key(query->cgroup, &key);
+
+		sw_unit_of_cgroup(key.path, unit); /* there is room for a NUL */
+		found->undecided = !whole && !unit[0];
+	}
+	if (unit[0] && !strchr(unit, '/'))
+		found->rows = find_name(image, unit);
+}
+
+static void find_exe(const struct sw_image *image, const struct sw_query *query,
+		     struct found *found)
+{
+	if (!query->exe || query->exe[0] != '/')
+		return;
+	if (strlen(query->exe) >= SW_NAME_MAX)
+		found->undecided = true;
+	else
+		found->rows = find_name(image, query->exe);
+}
+
+typedef void find_fn(const struct sw_image *image, const struct sw_query *query,
+		     struct found *found);
+
+static find_fn *const finders[] = {
+	[SW_DIM_USER] = find_user,       [SW_DIM_GROUP] = find_groups,
+	[SW_DIM_DST] = find_destination, [SW_DIM_CGROUP] = find_by_cgroup,
+	[SW_DIM_UNIT] = find_unit,       [SW_DIM_EXE] = find_exe,
+};
+static_assert(sw_count(finders) == SW_DIM_MAX, "a look-up for each dimension");
+
+/* ---- the answer ---- */
+
+static uint32_t find_rule(const struct sw_image *image, const struct sw_query *query, int *certain)
+{
+	const struct sw_policy *policy = &image->policy;
+	uint32_t dim, port = (uint32_t)query->scope << 16 | query->port;
+	struct sw_match match;
+
+	sw_match_begin(&match, find_id(image, SW_DIM_PORT, port));
+	while ((dim = sw_match_next(&match, policy)) != SW_DIM_MAX) {
+		struct found found = {0};
+
+		finders[dim](image, query, &found);
+		sw_match_give(&match, policy, dim, found.rows, found.more, !found.undecided);
+	}
+	*certain = (int)match.certain;
+	return sw_match_rule(&match, policy);
+}
+
+/* An address that is not known is of the family that the rule can redirect. */
+static bool is_ipv4(const struct sw_query *query, const struct sw_rule *rule)
+{
+	return query->has_to ? sw_addr_is_ipv4(query->to) : !rule || rule->port4;
+}
+
+void sw_image_eval(const struct sw_image *image, const struct sw_query *query,
+		   struct sw_answer *answer)
+{
+	const struct sw_policy *policy = &image->policy;
+	const struct sw_rule *rule = NULL;
+	struct sw_decision decision;
+	uint32_t index;
+	int certain;
+
+	*answer = (struct sw_answer){.verdict = SW_VERDICT_ALLOW, .rule_text = "", .text = ""};
+	if (query->scope != SW_SCOPE_HOST || !sw_guarded(policy, query->port))
+		return;
+	answer->guarded = true;
+	index = find_rule(image, query, &certain);
+	if (index < SW_RULES_MAX) {
+		rule = &policy->rules[index];
+		answer->rule = index + 1;
+		answer->line = image->info[index].line;
+		answer->rule_text = image->info[index].rule;
+		answer->text = image->info[index].text;
+		answer->audit = rule->flags & SW_RULE_AUDIT;
+	}
+	sw_decide(rule, certain, is_ipv4(query, rule), &decision);
+	answer->verdict = decision.verdict;
+	answer->reason = decision.reason;
+	if (decision.port) {
+		answer->new_port = decision.port;
+		memcpy(answer->new_to, decision.ipv4 ? rule->target4 : rule->target6,
+		       sizeof(answer->new_to));
+	}
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * proto.h - what smtpwall and smtpwalld say to each other over RUN_DIR/control, a Unix stream
+ * socket. A message is a frame: four bytes of length (network order, 1 to SW_FRAME_MAX), then that
+ * many bytes of one JSON object (RFC 8259, UTF-8). The peer's user is what the kernel says
+ * (SO_PEERCRED), never what the message says.
+ *
+ * A request is {"request": NAME, ...}; its answer is one object, or for `events` a stream of them
+ * that ends with {"end": true} (or goes on, with "follow"). Every answer has
+ *     "status": 0            done
+ *     "status": 1            the answer is no ("error" says why, "diagnostics" may list places)
+ *     "status": 2            not a request that is known, or a member of a wrong type
+ *     "status": 4            the kernel refused
+ *     "status": 5            not permitted for this user
+ *     "error": "a sentence"  when status is not 0
+ * Unknown members are passed over, so that both sides can grow.
+ *
+ * Requests. Those marked (root) are for uid 0 only; the others also for members of the group that
+ * owns the socket. Times are strings, RFC 3339 with microseconds, UTC.
+ *
+ *  status    -> version, pid, since, mode ("enforce" | "audit" | "mixed"), enforcing (bool),
+ *               policy {path, sha256, generation, applied, rules},
+ *               confirm_before (time, absent when nothing waits),
+ *               cgroup, hooks [{hook, program_id, link_id, attached (bool), problem}],
+ *               counters {connect, allowed, refused, redirected, audited, unidentified,
+ *                         packet_dropped, existing, events, suppressed, lost},
+ *               problems ["a sentence", ...]
+ *  rules     -> path, generation, rules [{rule, line, scope, text, hits}]
+ *  why       {port, scope, exe, uid, gid, groups [..], unit, cgroup, to, from, iface}, all but port
+ *               optional -> guarded, verdict, reason, reason_words, rule, line, rule_text, text,
+ *               redirect ("ADDR:PORT"), audit (bool)
+ *  events    {follow (bool), since (time), last (count)} -> event objects (below), then end; between
+ *               them {"lost": N}: N events that were not kept long enough to be sent
+ *  apply     (root) {path, confirm (seconds, 0: none), existing ("keep" | "close")} with two
+ *               descriptors as SCM_RIGHTS on the first byte of the frame: the policy file open for
+ *               reading, and its folder, to which list files are relative
+ *               -> generation, unchanged (bool), confirm_before,
+ *               diagnostics [{severity, file, line, column, message}], text (as printed, with carets),
+ *               existing [{src, src_port, dst, dst_port, uid, inode, closed (bool)}]
+ *  confirm   (root) -> generation
+ *  rollback  (root) -> generation, path: the policy before is in force again
+ *  stop      (root) {detach (bool)} -> then the daemon ends
+ *
+ *  An event: "event": {time, kind ("connect" | "packet"), verdict, reason, rule, line, rule_text,
+ *               scope, port, src, src_port, dst, dst_port, redirect, pid, exe, exe_note, comm, uid,
+ *               gid, user, group, unit, cgroup, tls, sni, text, generation, suppressed}.
+ *               rule is null when no rule decided; tls and sni are null until the first bytes are
+ *               inspected; port is dst_port.
+ */
+#ifndef SW_PROTO_H
+#define SW_PROTO_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SW_FRAME_MAX (4u << 20)
+#define SW_FRAME_FDS 2
+
+#define SW_STATUS_OK 0
+#define SW_STATUS_NO 1
+#define SW_STATUS_BAD 2
+#define SW_STATUS_KERNEL 4
+#define SW_STATUS_DENIED 5
+
+/*
+ * A reader collects one frame at a time from bytes as they come. `limit` bounds a frame's length
+ * (a server takes far less than it sends). Descriptors that came along are owned by the reader
+ * until sw_reader_take_fds(); whatever is left is closed by sw_reader_reset().
+ */
+struct sw_reader {
+	uint32_t limit;
+	uint8_t head[4];
+	uint32_t have; /* bytes so far, head included */
+	uint32_t length;
+	char *body;
+	int fds[SW_FRAME_FDS];
+	size_t n_fds;
+};
+
+void sw_reader_init(struct sw_reader *reader, uint32_t limit);
+void sw_reader_reset(struct sw_reader *reader); /* forget what came, keep the limit */
+
+/*
+ * Reads once from a socket (recvmsg, MSG_CMSG_CLOEXEC). 1: *message is a whole object, owned by the
+ * caller; 0: more must come; -EAGAIN: nothing there now; -ECONNRESET: the peer has closed (in the
+ * middle of a frame or not); -EMSGSIZE, -EBADMSG: not a frame, close the connection.
+ */
+int sw_reader_read(struct sw_reader *reader, int fd, json_t **message);
+
+/* The same from memory, for tests and fuzzers: *used says how many bytes were taken. */
+int sw_reader_feed(struct sw_reader *reader, const void *bytes, size_t n, size_t *used,
+		   json_t **message);
+
+/* Moves the descriptors out; returns how many. */
+size_t sw_reader_take_fds(struct sw_reader *reader, int fds[static SW_FRAME_FDS]);
+
+/* A frame as bytes: malloc'ed, with the head. NULL: out of memory or over SW_FRAME_MAX. */
+char *sw_frame(const json_t *message, size_t *length);
+
+/* Blocking send of one message with descriptors. 0 or -errno; SIGPIPE is not raised. */
+int sw_send(int fd, const json_t *message, const int *fds, size_t n_fds);
+
+/* "2026-01-02T03:04:05.678901Z", 28 bytes with the NUL; ns since 1970. Parsing takes any RFC 3339
+   time with or without a fraction; -EINVAL. */
+#define SW_TIME_SIZE 28
+void sw_time_format(uint64_t ns, char to[static SW_TIME_SIZE]);
+int sw_time_parse(const char *text, uint64_t *ns);
+
+/* Address of sixteen bytes as text: dotted for v4-mapped, RFC 5952 otherwise. 46 bytes. */
+#define SW_ADDR_SIZE 46
+void sw_addr_format(const uint8_t addr[static 16], char to[static SW_ADDR_SIZE]);
+int sw_addr_parse(const char *text, uint8_t addr[static 16]);
+
+#endif

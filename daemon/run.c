@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * run.c - what the daemon does by itself: records of the kernel, changes of addresses, the
+ * self-check, signals.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+
+#include "daemon/daemon.h"
+#include "daemon/log.h"
+#include "daemon/net.h"
+#include "daemon/policy/policy.h"
+#include "daemon/proto.h"
+
+#define CHECK_USEC 2000000ull
+
+uint64_t sw_now_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void sw_daemon_incident(struct sw_daemon *daemon, const char *format, ...)
+{
+	struct sw_incident *incident = &daemon->incidents[daemon->next_incident++ % SW_INCIDENTS];
+	va_list args;
+
+	incident->time_ns = sw_now_ns(CLOCK_REALTIME);
+	va_start(args, format);
+	vsnprintf(incident->text, sizeof(incident->text), format, args);
+	va_end(args);
+	sw_log(SW_LOG_ERROR, "%s", incident->text);
+}
+
+/* ---- events ---- */
+
+static void keep_event(struct sw_daemon *daemon, const struct sw_event *event,
+		       const struct sw_event_about *about)
+{
+	json_t *object = sw_event_json(event, about);
+	json_t *message = json_pack("{s:i, s:o}", "status", SW_STATUS_OK, "event", object);
+	size_t length;
+	char *frame = message ? sw_frame(message, &length) : NULL;
+
+	json_decref(message);
+	if (!frame) {
+		daemon->bad_records++;
+		return;
+	}
+	sw_history_add(daemon->history, event->time_ns + about->boot_ns, frame, length);
+	sw_control_wake(daemon->control);
+}
+
+static void show_event(const struct sw_daemon *daemon, const struct sw_event *event,
+		       const struct sw_event_about *about)
+{
+	sw_autofree char *line = NULL;
+	size_t size;
+	FILE *memory;
+
+	if (daemon->options.foreground) {
+		sw_event_line(event, about, stdout);
+		putchar('\n');
+		fflush(stdout);
+		return;
+	}
+	memory = open_memstream(&line, &size);
+	if (!memory)
+		return;
+	sw_event_line(event, about, memory);
+	fclose(memory);
+	sw_log(SW_LOG_NOTICE, "%s", line);
+}
+
+/* The backstop dropped the first packet of a connection (a NAT rule sent it to a guarded port, or it
+   was on its way when the policy came). TCP would try again for minutes: its program is told now. */
+static void end_dropped(const struct sw_event *event)
+{
+	if (event->kind == SW_EVENT_PACKET && event->verdict == SW_VERDICT_DROP &&
+	    event->reason == SW_REASON_UNATTRIBUTED)
+		sw_connection_close_opening(event->cookie);
+}
+
+void sw_daemon_record(void *data, const void *bytes, size_t size)
+{
+	struct sw_daemon *daemon = data;
+	struct sw_event_about about = {};
+	struct sw_event event;
+
+	if (sw_event_check(bytes, size, &event) < 0) {
+		daemon->bad_records++;
+		return;
+	}
+	end_dropped(&event);
+	about.boot_ns = sw_now_ns(CLOCK_REALTIME) - sw_now_ns(CLOCK_BOOTTIME);
+	if (event.rule != SW_RULE_NONE)
+		about.rule = sw_slots_rule(&daemon->slots, event.generation, event.rule);
+	about.user = sw_names_user(daemon->names, event.caller.uid);
+	about.group = sw_names_group(daemon->names, event.caller.gid);
+	keep_event(daemon, &event, &about);
+	show_event(daemon, &event, &about);
+}
+
+static int on_events(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct sw_daemon *daemon = data;
+
+	(void)source;
+	(void)fd;
+	(void)events;
+	sw_kernel_events_read(daemon->kernel);
+	return 0;
+}
+
+/* ---- addresses ---- */
+
+void sw_daemon_read_addresses(struct sw_daemon *daemon)
+{
+	uint8_t(*list)[16] = NULL;
+	struct sw_fault fault;
+	bool incomplete;
+	size_t n = 0;
+
+	if (sw_addresses_list(&list, &n, &fault) < 0) {
+		sw_daemon_incident(daemon, "%s; `local` stays as it was", fault.text);
+		daemon->addresses_incomplete = true;
+		return;
+	}
+	incomplete = sw_kernel_local(daemon->kernel, list, n) < 0;
+	if (incomplete && !daemon->addresses_incomplete)
+		sw_daemon_incident(
+			daemon,
+			"not all %zu addresses of this machine fit into the kernel's table: "
+			"those left out are not `local`",
+			n);
+	daemon->addresses_incomplete = incomplete;
+	free(daemon->local);
+	daemon->local = list;
+	daemon->n_local = n;
+}
+
+static int on_addresses(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct sw_daemon *daemon = data;
+
+	(void)source;
+	(void)fd;
+	(void)events;
+	sw_addresses_drain(daemon->addresses);
+	sw_daemon_read_addresses(daemon);
+	return 0;
+}
+
+/* ---- the self-check ---- */
+
+static void report_hook(struct sw_daemon *daemon, const struct sw_hook_state *before,
+			const struct sw_hook_state *now)
+{
+	/* What lasts is told once; `status` shows it as long as it does. */
+	if (*now->problem && strcmp(before->problem, now->problem) != 0)
+		sw_daemon_incident(daemon, "hook %s: %s", now->name, now->problem);
+	else if (!*now->problem && *before->problem && !before->attached)
+		sw_log(SW_LOG_NOTICE, "hook %s is attached again", now->name);
+}
+
+void sw_daemon_check(struct sw_daemon *daemon)
+{
+	struct sw_hook_state states[SW_HOOK_MAX];
+	unsigned int repaired;
+
+	sw_kernel_check(daemon->kernel, states, &repaired);
+	for (int i = 0; i < SW_HOOK_MAX; i++)
+		report_hook(daemon, &daemon->hooks[i], &states[i]);
+	memcpy(daemon->hooks, states, sizeof(states));
+}
+
+static int on_check(sd_event_source *source, uint64_t usec, void *data)
+{
+	struct sw_daemon *daemon = data;
+
+	(void)usec;
+	sw_daemon_check(daemon);
+	sd_event_source_set_time_relative(source, CHECK_USEC);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+/* ---- what is in force, in words ---- */
+
+const char *sw_daemon_mode(const struct sw_daemon *daemon)
+{
+	const struct sw_head *head = sw_kernel_head(daemon->kernel);
+	const struct sw_policy *policy = &head->slot[sw_kernel_active(daemon->kernel)];
+	uint32_t audit = 0, n = policy->n_rules;
+
+	for (uint32_t i = 0; i < n && i < SW_RULES_MAX; i++)
+		audit += policy->rules[i].flags & SW_RULE_AUDIT ? 1 : 0;
+	if (!audit)
+		return "enforce";
+	return audit == n ? "audit" : "mixed";
+}
+
+void sw_daemon_tell_status(struct sw_daemon *daemon)
+{
+	const struct sw_slot *active = sw_slots_active(&daemon->slots);
+
+	if (active)
+		sd_notifyf(0, "STATUS=policy %s, generation %llu, mode %s%s", active->info.path,
+			   (unsigned long long)active->generation, sw_daemon_mode(daemon),
+			   daemon->reload_failed ? "; the last reload failed" : "");
+}
+
+/* ---- the loop ---- */
+
+static int on_end(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
+{
+	(void)info;
+	(void)data;
+	return sd_event_exit(sd_event_source_get_event(source), 0);
+}
+
+static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *data)
+{
+	(void)source;
+	(void)info;
+	sw_daemon_reload(data);
+	return 0;
+}
+
+static int watch_signals(struct sw_daemon *daemon)
+{
+	sigset_t set;
+	int error;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	signal(SIGPIPE, SIG_IGN);
+	error = sd_event_add_signal(daemon->loop, NULL, SIGTERM, on_end, daemon);
+	if (error >= 0)
+		error = sd_event_add_signal(daemon->loop, NULL, SIGINT, on_end, daemon);
+	if (error >= 0)
+		error = sd_event_add_signal(daemon->loop, NULL, SIGHUP, on_reload, daemon);
+	return error;
+}
+
+int sw_daemon_watch(struct sw_daemon *daemon, struct sw_fault *fault)
+{
+	int error = watch_signals(daemon);
+
+	if (error >= 0)
+		error = sd_event_add_io(daemon->loop, NULL, sw_kernel_events_fd(daemon->kernel),
+					EPOLLIN, on_events, daemon);
+	if (error >= 0)
+		error = sd_event_add_io(daemon->loop, NULL, sw_addresses_fd(daemon->addresses),
+					EPOLLIN, on_addresses, daemon);
+	if (error >= 0)
+		error = sd_event_add_time_relative(daemon->loop, &daemon->check_timer,
+						   CLOCK_MONOTONIC, CHECK_USEC, 0, on_check,
+						   daemon);
+	if (error >= 0)
+		error = sd_event_set_watchdog(daemon->loop, 1);
+	if (error < 0)
+		return sw_fault(fault, SW_EXIT_KERNEL, "cannot set up the event loop: %s",
+				strerror(-error));
+	return 0;
+}

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * start.c - from nothing to a daemon that enforces. Whatever can fail comes before the links are
+ * attached, and a policy lies in the maps by then.
+ */
+#include <errno.h>
+#include <grp.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "daemon/daemon.h"
+#include "daemon/lock.h"
+#include "daemon/log.h"
+#include "daemon/mounts.h"
+#include "daemon/privileges.h"
+#include "daemon/proto.h"
+#include "daemon/source.h"
+
+/* Members of this group may read what the daemon knows. */
+#define READERS_GROUP "smtpwall"
+
+static void source_cleanup(struct sw_source *source)
+{
+	sw_source_free(source);
+}
+
+static int make_folder(const char *path, mode_t mode, struct sw_fault *fault)
+{
+	if (mkdir(path, mode) < 0 && errno != EEXIST)
+		return sw_fault(fault, SW_EXIT_KERNEL, "cannot make the folder %s: %s", path,
+				strerror(errno));
+	return 0;
+}
+
+static int prepare(struct sw_daemon *daemon, struct sw_fault *fault)
+{
+	const struct sw_options *options = &daemon->options;
+
+	if (make_folder(options->run_dir, 0755, fault) < 0 ||
+	    make_folder(options->state_dir, 0750, fault) < 0)
+		return -1;
+	daemon->run_lock = sw_lock_run_dir(options->run_dir, fault);
+	if (daemon->run_lock < 0)
+		return -1;
+	daemon->cgroup = options->cgroup ? realpath(options->cgroup, NULL) : sw_cgroup2_root(fault);
+	if (!daemon->cgroup && options->cgroup)
+		return sw_fault(fault, SW_EXIT_KERNEL, "cannot open the cgroup %s: %s",
+				options->cgroup, strerror(errno));
+	if (!daemon->cgroup)
+		return -1;
+	daemon->cgroup_fd = sw_cgroup_open(daemon->cgroup, fault);
+	if (daemon->cgroup_fd < 0 || sw_pin_dir_make(options->pin_dir, fault) < 0)
+		return -1;
+	daemon->pin_lock = sw_lock_pin_dir(options->pin_dir, fault);
+	return daemon->pin_lock < 0 ? -1 : 0;
+}
+
+/* The path that `apply` of the same file would be told. */
+static char *absolute(const char *path)
+{
+	sw_autofree char *here = NULL;
+	char *whole;
+
+	if (*path == '/')
+		return strdup(path);
+	here = getcwd(NULL, 0);
+	return here && asprintf(&whole, "%s/%s", here, path) >= 0 ? whole : NULL;
+}
+
+/* ---- which policy ---- */
+
+/* After an adoption: the image of what is in force, if its file still says the same. */
+static void remember_image(struct sw_daemon *daemon)
+{
+	sw_cleanup(source_cleanup) struct sw_source source = {};
+	struct sw_slot *active = sw_slots_active(&daemon->slots);
+
+	if (active->image)
+		return;
+	sw_source_open(&source, active->info.path, false);
+	if (source.image && sw_slots_is_active(&daemon->slots, source.image, active->info.path))
+		sw_slots_remember(&daemon->slots, sw_take(source.image));
+}
+
+static void tell_adopted(const struct sw_slot *active)
+{
+	char time[SW_TIME_SIZE];
+
+	sw_time_format(active->info.applied_ns, time);
+	sw_log(SW_LOG_NOTICE, "policy %s, applied %s (generation %llu), is in force and stays so",
+	       active->info.path, time, (unsigned long long)active->generation);
+}
+
+static int put_in(struct sw_daemon *daemon, struct sw_source *source, struct sw_fault *fault)
+{
+	struct sw_apply apply = {.path = daemon->policy_path, .image = sw_take(source->image)};
+
+	daemon->fresh = true;
+	return sw_daemon_apply(daemon, &apply, fault);
+}
+
+/* A policy is pinned and in force. */
+static int go_on(struct sw_daemon *daemon, struct sw_source *source, struct sw_fault *fault)
+{
+	if (sw_daemon_resume_confirm(daemon, fault) < 0)
+		return -1;
+	if (!source->image) {
+		sw_daemon_incident(daemon,
+				   "%s has errors and is not in force; what is in force is "
+				   "%s (generation %llu)",
+				   daemon->policy_path, sw_slots_active(&daemon->slots)->info.path,
+				   (unsigned long long)sw_slots_active(&daemon->slots)->generation);
+		daemon->reload_failed = true;
+	} else if (sw_slots_is_active(&daemon->slots, source->image, daemon->policy_path)) {
+		sw_daemon_set_configured(daemon, source->image);
+		sw_slots_remember(&daemon->slots, sw_take(source->image));
+	} else if (sw_kernel_head(daemon->kernel)->confirm_before) {
+		sw_log(SW_LOG_WARNING,
+		       "%s is not loaded: the policy in force waits to be confirmed",
+		       daemon->policy_path);
+	} else if (!sw_daemon_is_configured(daemon, source->image)) {
+		sw_log(SW_LOG_NOTICE, "%s is another policy than the one in force",
+		       daemon->policy_path);
+		return put_in(daemon, source, fault);
+	}
+	remember_image(daemon);
+	tell_adopted(sw_slots_active(&daemon->slots));
+	return 0;
+}
+
+static int choose_policy(struct sw_daemon *daemon, struct sw_fault *fault)
+{
+	sw_cleanup(source_cleanup) struct sw_source source = {};
+
+	sw_source_open(&source, daemon->policy_path,
+		       daemon->options.foreground && isatty(STDERR_FILENO));
+	if (source.said && *source.said)
+		sw_log(source.image ? SW_LOG_WARNING : SW_LOG_ERROR, "%s", source.said);
+	if (sw_kernel_pins(daemon->kernel) == SW_PINS_CURRENT && sw_slots_active(&daemon->slots))
+		return go_on(daemon, &source, fault);
+	if (!source.image)
+		return sw_fault(fault, SW_EXIT_NO, "%s has errors; %s", daemon->policy_path,
+				sw_kernel_pins(daemon->kernel) == SW_PINS_REPLACE
+					? "what an older smtpwalld left in force stays so"
+					: "nothing is enforced");
+	daemon->replaced = sw_kernel_pins(daemon->kernel) == SW_PINS_REPLACE;
+	return put_in(daemon, &source, fault);
+}
+
+/* ---- the start ---- */
+
+static int open_control(struct sw_daemon *daemon, struct sw_fault *fault)
+{
+	const struct group *readers = getgrnam(READERS_GROUP);
+	sw_autofree char *path = NULL;
+
+	if (asprintf(&path, "%s/control", daemon->options.run_dir) < 0)
+		return sw_fault(fault, SW_EXIT_KERNEL, "out of memory");
+	return sw_control_open(daemon->loop, path, readers ? readers->gr_gid : (gid_t)-1,
+			       &sw_control_limits, daemon->history, sw_daemon_request, daemon,
+			       &daemon->control, fault);
+}
+
+static int open_parts(struct sw_daemon *daemon, struct sw_fault *fault)
+{
+	int error = sd_event_default(&daemon->loop);
+
+	if (error < 0)
+		return sw_fault(fault, SW_EXIT_KERNEL, "cannot make an event loop: %s",
+				strerror(-error));
+	daemon->policy_path = absolute(daemon->options.policy);
+	daemon->history = sw_history_new();
+	daemon->names = sw_names_new();
+	if (!daemon->policy_path || !daemon->history || !daemon->names)
+		return sw_fault(fault, SW_EXIT_KERNEL, "out of memory");
+	return sw_addresses_open(&daemon->addresses, fault);
+}
+
+/* Ports in numbers: "25, 465 and 587". */
+static char *guarded_ports(const struct sw_daemon *daemon)
+{
+	const struct sw_policy *policy =
+		&sw_kernel_head(daemon->kernel)->slot[sw_kernel_active(daemon->kernel)];
+	unsigned int n = 0, total = 0;
+	char *text = NULL;
+	size_t size;
+	FILE *to = open_memstream(&text, &size);
+
+	if (!to)
+		return NULL;
+	for (size_t i = 0; i < 65536 / 64; i++)
+		total += (unsigned int)__builtin_popcountll(policy->guard[i]);
+	for (unsigned int port = 0; port < 65536; port++) {
+		if (!(policy->guard[port / 64] >> (port % 64) & 1))
+			continue;
+		n++;
+		fprintf(to, "%s%u", n == 1 ? "" : n == total ? " and " : ", ", port);
+	}
+	fclose(to);
+	return text;
+}
+
+static void say_what_is_guarded(const struct sw_daemon *daemon)
+{
+	const struct sw_policy *policy =
+		&sw_kernel_head(daemon->kernel)->slot[sw_kernel_active(daemon->kernel)];
+	const char *mode = sw_daemon_mode(daemon);
+	const char *verb = strcmp(mode, "audit") == 0 ? "watching" : "guarding";
+	sw_autofree char *ports = guarded_ports(daemon), *line = NULL;
+
+	if (!ports ||
+	    asprintf(&line,
+		     "%s outbound TCP to port %s of every process below %s: %u rules, mode "
+		     "%s",
+		     verb, *ports ? ports : "none", daemon->cgroup, policy->n_rules, mode) < 0)
+		return;
+	if (!daemon->options.foreground) {
+		sw_log(SW_LOG_NOTICE, "%s", line);
+		return;
+	}
+	puts(line);
+	for (uint32_t i = 0; i < policy->n_rules && i < SW_RULES_MAX; i++) {
+		const struct sw_rule_info *rule =
+			sw_slots_rule(&daemon->slots, policy->generation, i);
+
+		if (rule)
+			printf("  line %u: %s\n", rule->line, rule->rule);
+	}
+	fflush(stdout);
+}
+
+static void treat_existing(struct sw_daemon *daemon)
+{
+	struct sw_apply apply = {};
+
+	/* A restart that goes on with what is in force meets no connection for the first time. */
+	if (!daemon->fresh)
+		return;
+	sw_daemon_existing(daemon, &apply);
+	free(apply.connections);
+}
+
+int sw_daemon_start(struct sw_daemon *daemon, struct sw_fault *fault)
+{
+	daemon->since_ns = sw_now_ns(CLOCK_REALTIME);
+	if (open_parts(daemon, fault) < 0 || prepare(daemon, fault) < 0 ||
+	    sw_kernel_open(daemon->options.pin_dir, daemon->cgroup_fd, &daemon->kernel, fault) <
+		    0 ||
+	    sw_slots_open(&daemon->slots, daemon->kernel, fault) < 0)
+		return -1;
+	sw_daemon_read_addresses(daemon);
+	if (choose_policy(daemon, fault) < 0 ||
+	    sw_kernel_events_open(daemon->kernel, sw_daemon_record, daemon, fault) < 0 ||
+	    open_control(daemon, fault) < 0 || sw_daemon_watch(daemon, fault) < 0 ||
+	    sw_privileges_drop(fault) < 0 || sw_kernel_attach(daemon->kernel, fault) < 0)
+		return -1;
+	daemon->attached = true;
+	sw_daemon_check(daemon);
+	if (daemon->replaced)
+		sw_daemon_abandon_opening(daemon);
+	else
+		treat_existing(daemon);
+	say_what_is_guarded(daemon);
+	return 0;
+}
+
+void sw_daemon_end(struct sw_daemon *daemon)
+{
+	sw_control_close(daemon->control);
+	sw_addresses_close(daemon->addresses);
+	sd_event_source_disable_unref(daemon->check_timer);
+	sd_event_source_disable_unref(daemon->confirm_timer);
+	sw_slots_close(&daemon->slots);
+	sw_kernel_close(daemon->kernel);
+	/* Made by a start that then failed: an empty folder goes, one with pins cannot. */
+	if (!daemon->attached && daemon->pin_lock >= 0)
+		rmdir(daemon->options.pin_dir);
+	sw_history_free(daemon->history);
+	sw_names_free(daemon->names);
+	sd_event_unref(daemon->loop);
+	sw_close_cleanup(&daemon->cgroup_fd);
+	sw_close_cleanup(&daemon->pin_lock);
+	sw_close_cleanup(&daemon->run_lock);
+	free(daemon->local);
+	free(daemon->cgroup);
+	free(daemon->policy_path);
+}

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * random_policy.h - bytes as a policy that the checker could have handed on, and as questions to it.
+ * The values come from small sets, chosen so that they meet: cgroups inside each other, prefixes
+ * that cover each other, names that begin alike.
+ */
+#ifndef SW_RANDOM_POLICY_H
+#define SW_RANDOM_POLICY_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bpf/abi.h"
+#include "daemon/policy/arena.h"
+#include "daemon/policy/policy.h"
+
+/* Bytes of the input; behind its end zeros, which choose the plainest case everywhere. */
+struct bytes {
+	const uint8_t *at;
+	size_t left;
+};
+
+static unsigned int take(struct bytes *bytes)
+{
+	if (!bytes->left)
+		return 0;
+	bytes->left--;
+	return *bytes->at++;
+}
+
+static unsigned int below(struct bytes *bytes, unsigned int n)
+{
+	return take(bytes) % n;
+}
+
+static const uint32_t ids[] = {0, 33, 1000, 1001, 65534, UINT32_MAX};
+static const char *const exes[] = {"/usr/sbin/exim4", "/usr/sbin/exim", "/a", "/a/b", "/a.service"};
+static const char *const units[] = {"a", "b.service", "c.slice.service", "a.service"};
+static const char *const cgroups[] = {"/",          "/a",   "a/b/",          "/a/b/c",
+				      "/a.slice/b", "/a-b", "//a//b.service"};
+static const uint16_t ports[] = {25, 465, 587, 2525, 65535};
+
+/* Questions take these as well, which no rule names. */
+static const char *const more_exes[] = {"", "relative", "/usr/sbin/exim4x", "/usr/sbin"};
+static const char *const more_cgroups[] = {
+	"/a/b/c/d", "/x", "/a.slice", "/a.slice/b.service/x", "/ab", "/a.slice/b.slice/a.service",
+	""};
+
+#define PICK(bytes, list) ((list)[below((bytes), sizeof(list) / sizeof((list)[0]))])
+
+/* ---- values ---- */
+
+static void random_addr(struct bytes *bytes, uint8_t addr[static 16])
+{
+	static const uint8_t bases[][16] = {
+		{[10] = 0xff, 0xff, 10, 1, 2, 3},
+		{[10] = 0xff, 0xff, 192, 0, 2, 128},
+		{0x20, 0x01, 0x0d, 0xb8, [15] = 1},
+		{0x20, 0x01, 0x0d, 0xb8, 0x80, [9] = 0x40},
+		{[15] = 1},
+		{[10] = 0xff, 0xfe, [15] = 9},
+	};
+
+	memcpy(addr, PICK(bytes, bases), 16);
+	for (unsigned int flips = below(bytes, 4); flips; flips--) {
+		unsigned int bit = take(bytes) & 127;
+
+		addr[bit / 8] ^= (uint8_t)(0x80 >> bit % 8);
+	}
+}
+
+static struct sw_prefix random_prefix(struct bytes *bytes)
+{
+	static const uint8_t lengths[] = {128, 120, 97, 96, 95, 65, 64, 63, 33, 32, 1, 0};
+	struct sw_prefix prefix;
+
+	random_addr(bytes, prefix.addr);
+	prefix.bits = PICK(bytes, lengths);
+	if (take(bytes) & 1)
+		prefix.bits = (uint8_t)(take(bytes) % 129);
+	for (unsigned int bit = prefix.bits; bit < 128; bit++)
+		prefix.addr[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
+	return prefix;
+}
+
+/* ---- rules ---- */
+
+static struct sw_selector *random_selectors(struct sw_arena *arena, struct bytes *bytes)
+{
+	struct sw_selector *first = NULL, **end = &first;
+
+	for (unsigned int n = 1 + below(bytes, 3); n; n--) {
+		struct sw_selector *selector = sw_arena_alloc(arena, sizeof(*selector));
+
+		selector->kind = below(bytes, SW_SELECT_MAX);
+		selector->id = PICK(bytes, ids);
+		selector->text = selector->kind == SW_SELECT_EXE      ? PICK(bytes, exes)
+				 : selector->kind == SW_SELECT_UNIT   ? PICK(bytes, units)
+				 : selector->kind == SW_SELECT_CGROUP ? PICK(bytes, cgroups)
+								      : "id";
+		*end = selector;
+		end = &selector->next;
+	}
+	return first;
+}
+
+static int prefix_order(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct sw_prefix));
+}
+
+static struct sw_net *random_net(struct sw_arena *arena, struct bytes *bytes)
+{
+	struct sw_net *net = sw_arena_alloc(arena, sizeof(*net));
+
+	net->n_prefixes = below(bytes, 5);
+	net->prefixes = sw_arena_alloc(arena, 5 * sizeof(*net->prefixes));
+	for (size_t i = 0; i < net->n_prefixes; i++)
+		net->prefixes[i] = random_prefix(bytes);
+	if (take(bytes) & 1)
+		qsort(net->prefixes, net->n_prefixes, sizeof(*net->prefixes), prefix_order);
+	return net;
+}
+
+static struct sw_party *random_party(struct sw_arena *arena, struct bytes *bytes, bool from,
+				     const struct sw_party *seen)
+{
+	struct sw_party *party = sw_arena_alloc(arena, sizeof(*party));
+
+	party->name = "name";
+	if (from) {
+		party->kind = SW_PARTY_WHO;
+		party->who = sw_arena_alloc(arena, sizeof(*party->who));
+		party->who->selectors = random_selectors(arena, bytes);
+	} else if (take(bytes) & 1) {
+		party->kind = SW_PARTY_LOCAL;
+	} else {
+		party->kind = SW_PARTY_NET;
+		/* the same list in two rules */
+		if (seen && seen->kind == SW_PARTY_NET && take(bytes) & 1)
+			party->net = seen->net;
+		else
+			party->net = random_net(arena, bytes);
+	}
+	return party;
+}
+
+static struct sw_party *random_parties(struct sw_arena *arena, struct bytes *bytes, bool from,
+				       const struct sw_party *seen)
+{
+	struct sw_party *first = NULL, **end = &first;
+
+	for (unsigned int n = below(bytes, 6); n; n--) {
+		*end = random_party(arena, bytes, from, seen);
+		end = &(*end)->next;
+	}
+	return first;
+}
+
+static struct sw_rule_node *random_rule(struct sw_arena *arena, struct bytes *bytes,
+					uint32_t number, const struct sw_party *seen)
+{
+	static const enum sw_rule_action actions[] = {SW_RULE_ALLOW, SW_RULE_REJECT, SW_RULE_DROP,
+						      SW_RULE_REDIRECT, SW_RULE_AUDIT_ONLY};
+	struct sw_rule_node *rule = sw_arena_alloc(arena, sizeof(*rule));
+	unsigned int given;
+
+	rule->number = number;
+	rule->pos.line = 10 + number;
+	rule->action = PICK(bytes, actions);
+	rule->mode = take(bytes) & 1 ? SW_MODE_AUDIT : SW_MODE_ENFORCE;
+	rule->from = random_parties(arena, bytes, true, NULL);
+	rule->to = random_parties(arena, bytes, false, seen);
+	given = 1 + below(bytes, 3);
+	for (int i = 0; rule->action == SW_RULE_REDIRECT && i < 2; i++) {
+		rule->targets[i].given = given >> i & 1;
+		rule->targets[i].port = (uint16_t)(2500 + i);
+		rule->targets[i].addr[15] = (uint8_t)(1 + i);
+		if (i == 0)
+			rule->targets[i].addr[10] = rule->targets[i].addr[11] = 0xff;
+	}
+	return rule;
+}
+
+/* ---- the policy ---- */
+
+static struct sw_port_block *random_block(struct sw_arena *arena, struct bytes *bytes,
+					  struct sw_policy_ast *policy)
+{
+	struct sw_port_block *block = sw_arena_alloc(arena, sizeof(*block));
+	struct sw_rule_node **end = &block->rules;
+	const struct sw_party *seen = NULL;
+
+	for (unsigned int n = 1 + below(bytes, 2); n; n--) {
+		struct sw_port *port = sw_arena_alloc(arena, sizeof(*port));
+
+		port->port = PICK(bytes, ports);
+		port->next = block->ports;
+		block->ports = port;
+	}
+	for (unsigned int n = below(bytes, 9); n; n--) {
+		*end = random_rule(arena, bytes, ++policy->n_rules, seen);
+		seen = (*end)->to;
+		end = &(*end)->next;
+	}
+	return block;
+}
+
+static struct sw_policy_ast *random_policy(struct sw_arena *arena, struct bytes *bytes)
+{
+	struct sw_policy_ast *policy = sw_arena_alloc(arena, sizeof(*policy));
+	struct sw_scope_block **end = &policy->scopes;
+
+	policy->arena = arena;
+	for (unsigned int n = 1 + below(bytes, 3); n; n--) {
+		struct sw_scope_block *scope = sw_arena_alloc(arena, sizeof(*scope));
+
+		scope->scope = below(bytes, 8) ? SW_SCOPE_HOST : SW_SCOPE_EDGE;
+		scope->blocks = random_block(arena, bytes, policy);
+		if (take(bytes) & 1)
+			scope->blocks->next = random_block(arena, bytes, policy);
+		*end = scope;
+		end = &scope->next;
+	}
+	return policy;
+}
+
+/* ---- questions ---- */
+
+/* What a question points to. */
+struct question {
+	struct sw_query query;
+	uint32_t groups[SW_GROUPS_MAX + 1];
+	char exe[300], cgroup[600];
+};
+
+/* A name of `length` characters that ends like `text`. */
+static const char *lengthen(char *to, size_t length, char fill, const char *text)
+{
+	size_t end = strlen(text);
+
+	memset(to, fill, length);
+	to[0] = '/';
+	if (end < length)
+		memcpy(to + length - end, text, end);
+	to[length] = '\0';
+	return to;
+}
+
+static void random_names(struct bytes *bytes, struct question *question)
+{
+	struct sw_query *query = &question->query;
+	static const unsigned int lengths[] = {252, 253, 254, 255, 256, 280};
+
+	switch (below(bytes, 8)) {
+	case 0:
+		break;
+	case 1:
+		query->exe = PICK(bytes, more_exes);
+		break;
+	case 2:
+		query->exe = lengthen(question->exe, PICK(bytes, lengths), 'x', PICK(bytes, exes));
+		break;
+	default:
+		query->exe = PICK(bytes, exes);
+	}
+	switch (below(bytes, 8)) {
+	case 0:
+		break;
+	case 1:
+		query->cgroup = PICK(bytes, more_cgroups);
+		break;
+	case 2: /* long, from where a rule may name it */
+		snprintf(question->cgroup, sizeof(question->cgroup), "%s/%0*d.slice/%0*d",
+			 PICK(bytes, more_cgroups), 100 + (int)below(bytes, 100), 0,
+			 (int)below(bytes, 160), 0);
+		query->cgroup = question->cgroup;
+		break;
+	default:
+		query->cgroup = PICK(bytes, cgroups);
+	}
+	if (below(bytes, 4) == 0)
+		query->unit = PICK(bytes, units);
+}
+
+static void random_ids(struct bytes *bytes, struct question *question)
+{
+	struct sw_query *query = &question->query;
+
+	query->has_user = take(bytes) & 3;
+	query->user = PICK(bytes, ids);
+	query->has_group = take(bytes) & 3;
+	query->group = PICK(bytes, ids);
+	query->groups = question->groups;
+	query->n_groups = below(bytes, 8) ? below(bytes, 4) : SW_GROUPS_MAX + (take(bytes) & 1);
+	for (size_t i = 0; i < query->n_groups; i++)
+		question->groups[i] = PICK(bytes, ids);
+}
+
+/* An address; half the time one that a prefix of the policy covers or nearly covers. */
+static void random_destination(struct bytes *bytes, const struct sw_policy_ast *policy,
+			       struct sw_query *query)
+{
+	unsigned int skip = take(bytes);
+
+	query->has_to = take(bytes) & 7;
+	query->to_is_local = !(take(bytes) & 3);
+	random_addr(bytes, query->to);
+	if (take(bytes) & 1)
+		return;
+	for (const struct sw_scope_block *scope = policy->scopes; scope; scope = scope->next)
+		for (const struct sw_port_block *block = scope->blocks; block; block = block->next)
+			for (const struct sw_rule_node *rule = block->rules; rule;
+			     rule = rule->next)
+				for (const struct sw_party *to = rule->to; to; to = to->next) {
+					if (to->kind != SW_PARTY_NET || !to->net->n_prefixes)
+						continue;
+					memcpy(query->to, to->net->prefixes[0].addr, 16);
+					query->to[15] |= (uint8_t)(take(bytes) & 1);
+					if (!skip--)
+						return;
+				}
+}
+
+static void random_question(struct bytes *bytes, const struct sw_policy_ast *policy,
+			    struct question *question)
+{
+	memset(question, 0, sizeof(*question));
+	question->query.scope = take(bytes) & 31 ? SW_SCOPE_HOST : SW_SCOPE_EDGE;
+	question->query.port = PICK(bytes, ports);
+	random_names(bytes, question);
+	random_ids(bytes, question);
+	random_destination(bytes, policy, &question->query);
+}
+
+#endif

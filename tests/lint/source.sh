@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Rules that concern the text of the sources: licence lines, sizes, who may include what.
+# shellcheck source=lib.bash
+. "$(dirname "$0")/lib.bash"
+
+licence_lines() {
+	local file want
+	{ files '*.c' '*.h' '*.mk' Makefile '*.service' '*.[58]' && shell_files; } | sort -u | while read -r file; do
+		want='SPDX-License-Identifier: GPL-2.0-or-later'
+		[ "${file#bpf/}" = "$file" ] || want='SPDX-License-Identifier: GPL-2.0-only'
+		# A script's first line belongs to the kernel.
+		head -n 2 "$file" | grep -qF "$want" || echo "$file: does not begin with $want"
+	done
+}
+
+file_sizes() {
+	local file lines most
+	{ files '*.c' '*.h' Makefile && shell_files; } | sort -u | while read -r file; do
+		lines=$(wc -l <"$file") most=600
+		[ "${file#bpf/}" = "$file" ] || most=300
+		[ "$lines" -le "$most" ] || echo "$file: $lines lines, at most $most"
+	done
+}
+
+# "LENGTH FILE:LINE NAME" of every function: from the brace in the first column to the one that
+# closes it. The formatting check vouches for the braces.
+functions() {
+	files '*.c' '*.h' | xargs awk '
+		FNR == 1 { name = "" }
+		/^[A-Za-z_].*\(/ { name = $0; sub(/\(.*/, "", name); sub(/.*[ *]/, "", name) }
+		/^\{$/ { start = FNR }
+		/^\}$/ && start { print FNR - start + 1, FILENAME ":" start, name; start = 0 }'
+}
+
+function_lengths() {
+	functions | sort -n | awk '
+		{ length_of[NR] = $1 }
+		$1 > 100 { print $2 ": " $3 "() has " $1 " lines, at most 100" }
+		$1 > 50 { long++; names = names "\n" $2 ": " $3 "() has " $1 " lines" }
+		END { if (long > NR / 10) print long " of " NR " functions have more than 50 lines, at most one in ten:" names }'
+}
+
+# includes.tsv is read from the top; the first line whose pattern fits the header decides.
+includes() {
+	files '*.c' '*.h' | xargs grep -noE '^ *# *include *[<"][^>"]+' | sed -E 's/# *include *[<"]//' |
+		awk -v table=tests/lint/includes.tsv -F: '
+			BEGIN {
+				while ((getline row < table) > 0) {
+					if (row ~ /^(#|$)/) continue
+					if (split(row, column, /\t+/) != 3) { print table ": not three columns: " row; continue }
+					n++
+					header[n] = column[1]; where[n] = column[2]; why[n] = column[3]
+				}
+				if (!n) print table ": empty"
+			}
+			{
+				gsub(/ /, "", $3)
+				for (i = 1; i <= n; i++) {
+					if ($3 !~ header[i]) continue
+					if ($1 !~ where[i]) print $1 ":" $2 ": may not include " $3 ": " why[i]
+					break
+				}
+			}'
+}
+
+ok_unless "every file begins with its licence" licence_lines
+ok_unless "no file is too long" file_sizes
+ok_unless "functions are short" function_lengths
+ok_unless "headers are included only where includes.tsv allows" includes
+finish

@@ -1,0 +1,286 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# What is shipped and what is written about it: policies, the examples of the manual page and of the
+# README, and which policy `make run` picks. Nothing is attached here.
+#
+# A "machine" is a mount namespace in which /usr and /etc have a writable layer on top; there the
+# mail servers and their users are made or removed.
+
+load lib
+
+setup() {
+	export top SW_BUILD smtpwall=$SW_BUILD/smtpwall
+	[ -x "$smtpwall" ]
+}
+
+need_overlay() {
+	[ "$(id -u)" -eq 0 ] || skip 'needs root'
+	grep -qw overlay /proc/filesystems || modprobe overlay 2>/dev/null || skip 'no overlay file system'
+}
+
+# The first lines of a script that runs in a machine with these mail servers.
+machine_begins() { # SERVER...
+	cat <<-'E'
+		set -eu
+		layer() {
+			mkdir -p "$BATS_TEST_TMPDIR/layer/$1/up" "$BATS_TEST_TMPDIR/layer/$1/work"
+			mount -t overlay overlay -o "lowerdir=/$1,upperdir=$BATS_TEST_TMPDIR/layer/$1/up,workdir=$BATS_TEST_TMPDIR/layer/$1/work" "/$1"
+		}
+		mkdir -p "$BATS_TEST_TMPDIR/layer"
+		mount -t tmpfs tmpfs "$BATS_TEST_TMPDIR/layer"
+		layer usr
+		layer etc
+		rm -f /usr/lib/postfix/sbin/smtp /usr/sbin/exim4 /usr/sbin/smtpd
+		rm -f /etc/systemd/system/multi-user.target.wants/{postfix,exim4,opensmtpd}.service
+		rm -f /etc/rc[2-5].d/S[0-9][0-9]{postfix,exim4,opensmtpd}
+		sed -i '/^postfix:/d; /^Debian-exim:/d; /^opensmtpd:/d' /etc/passwd
+		program() { install -D -m 755 "$(command -v sleep)" "$1"; }
+		user() { echo "$1:x:$2:$2::/nonexistent:/usr/sbin/nologin" >>/etc/passwd; }
+		unit() { install -D -m 644 /dev/null "/etc/systemd/system/$1"; }
+	E
+	for server; do
+		case $server in
+		postfix) echo 'program /usr/lib/postfix/sbin/smtp; program /usr/lib/postfix/sbin/master; user postfix 64101' ;;
+		exim) echo 'program /usr/sbin/exim4; user Debian-exim 64102' ;;
+		opensmtpd) echo 'program /usr/sbin/smtpd; user opensmtpd 64103' ;;
+		esac
+	done
+}
+
+# Runs the script on standard input in a machine.
+machine() { # SERVER...
+	need_overlay
+	{ machine_begins "$@" && cat; } >"$BATS_TEST_TMPDIR/script"
+	run unshare --mount --propagation private bash "$BATS_TEST_TMPDIR/script"
+}
+
+show_and_fail() {
+	printf 'status %s\n%s\n' "$status" "$output" >&2
+	return 1
+}
+
+succeeded() {
+	[ "$status" -eq 0 ] || show_and_fail
+}
+
+# Ended well and printed exactly this.
+printed() { # TEXT
+	succeeded
+	[ "$output" = "$1" ] || show_and_fail
+}
+
+# run.sh said these words and took this policy.
+picks() { # WORDS POLICY
+	succeeded
+	[[ $output == *"$1"* && $output == *"/$2.policy"* ]] || show_and_fail
+}
+
+# What a rule says about a connection: "allow", "reject", ... and the exit code of `why`.
+verdict() { # POLICY OPTION...
+	local policy=$1 said code=0
+	shift
+	said=$("$smtpwall" why --json --port 25 --policy "$top/policies/$policy.policy" "$@") || code=$?
+	said=$(sed -n 's/.*"verdict": *"\([a-z]*\)".*/\1/p' <<<"$said")
+	echo "$said $code"
+}
+
+@test "every shipped policy passes check without a warning on a machine that has the programs" {
+	machine postfix exim opensmtpd <<-'E'
+		for policy in "$top"/policies/*.policy; do
+			"$smtpwall" check "$policy" >"$BATS_TEST_TMPDIR/said" 2>&1 || echo "$policy: refused"
+			grep -B 100 -E '(error|warning): ' "$BATS_TEST_TMPDIR/said" || true
+		done
+	E
+	printed ''
+}
+
+@test "every line that a shipped policy offers commented out is right when it is taken in" {
+	machine postfix exim opensmtpd <<-'E'
+		for policy in "$top"/policies/*.policy; do
+			sed -E 's/^( *)# ((who|net) [a-z_]+ = |allow )/\1\2/' "$policy" >"$BATS_TEST_TMPDIR/taken.policy"
+			cmp -s "$policy" "$BATS_TEST_TMPDIR/taken.policy" && continue
+			echo "${policy##*/}"
+			"$smtpwall" check "$BATS_TEST_TMPDIR/taken.policy" 2>&1 | grep -E '(error|warning): ' || true
+		done
+	E
+	printed $'no-mail-server.policy\nworkstation.policy'
+}
+
+@test "every shipped policy is its own canonical text" {
+	for policy in "$top"/policies/*.policy; do
+		"$smtpwall" fmt --check "$policy" || "$smtpwall" fmt "$policy" | diff "$policy" -
+	done
+}
+
+@test "every shipped policy opens with who it is for, what it refuses and what to change first" {
+	for policy in "$top"/policies/*.policy; do
+		opening=$(sed '/^#/!Q' "$policy")
+		for part in For Refuses 'Change first'; do
+			grep -q "^# $part: ." <<<"$opening" || {
+				echo "${policy##*/} does not say \"$part:\"" >&2
+				return 1
+			}
+		done
+	done
+}
+
+@test "a mail server's policy is an error where its user is unknown" {
+	machine <<-'E'
+		for server in postfix exim opensmtpd; do
+			"$smtpwall" check "$top/policies/relay-$server.policy" 2>&1 | grep -c 'error: .*user'
+		done
+	E
+	printed $'1\n1\n1'
+}
+
+@test "the manual page's examples are right" {
+	machine postfix exim opensmtpd <<-'E'
+		unit blackbox-exporter.service
+		unit apache2.service
+		cd "$BATS_TEST_TMPDIR"
+		mkdir examples
+		awk -v folder=examples '
+			/^\.\\" (policy|statements|blocks|rules)$/ { kind = $2; next }
+			/^\.EX/ && kind { n++; file = folder "/" n ".policy"; open = 1; begin(); next }
+			/^\.EE/ && open { end(); close(file); open = 0; kind = ""; next }
+			open { gsub(/\\-/, "-"); gsub(/\\\(dq/, "\""); gsub(/\\e/, "\\"); print > file }
+			function begin() {
+				printf "" > file
+				if (kind == "policy") { print > folder "/" n ".whole"; return }
+				print "mode enforce" > file
+				if (kind == "rules") print "who mta = exe \"/usr/lib/postfix/sbin/smtp\" user postfix" > file
+				if (kind == "blocks" || kind == "rules") print "host {" > file
+				if (kind == "rules") print "port 25 {" > file
+			}
+			function end() {
+				if (kind == "rules") print "}" > file
+				if (kind == "blocks" || kind == "rules") print "}" > file
+				if (kind == "statements") print "host { \nport 26 {\nreject\n}\n}" > file
+			}' "$top/daemon/smtpwall.policy.5"
+		echo 203.0.113.0/24 >examples/partners.list
+		for policy in examples/*.policy; do
+			"$smtpwall" check "$policy" >said 2>&1 || { cat "$policy" said; exit 1; }
+			[ ! -e "${policy%.policy}.whole" ] || "$smtpwall" fmt "$policy" | diff "$policy" - || exit 1
+			[ ! -e "${policy%.policy}.whole" ] || ! grep 'warning: ' said || exit 1
+		done
+		ls examples/*.policy | wc -l
+	E
+	succeeded
+	[ "$output" -ge 15 ] || show_and_fail
+}
+
+@test "the README's policy is right and has twenty lines" {
+	machine postfix <<-'E'
+		unit blackbox-exporter.service
+		sed -n '/^## A policy/,/^[A-Z]/{/^    /s/^    //p;/^$/p}' "$top/README.md" | sed '1d' >"$BATS_TEST_TMPDIR/readme.policy"
+		sed -i -e :a -e '/^\n*$/{$d;N;ba' -e '}' "$BATS_TEST_TMPDIR/readme.policy"
+		"$smtpwall" check "$BATS_TEST_TMPDIR/readme.policy"
+		"$smtpwall" fmt "$BATS_TEST_TMPDIR/readme.policy" | diff "$BATS_TEST_TMPDIR/readme.policy" - >&2
+		wc -l <"$BATS_TEST_TMPDIR/readme.policy"
+	E
+	succeeded
+	[ "${lines[-1]}" -eq 20 ] || show_and_fail
+	[[ $output != *warning:* ]] || show_and_fail
+}
+
+@test "relay policies let the mail server out, as its user only, and nobody else, root included" {
+	machine postfix exim opensmtpd <<-E
+		$(declare -f verdict)
+		while read -r policy exe user; do
+			verdict \$policy --exe \$exe --user \$user --to 198.51.100.1
+			verdict \$policy --exe \$exe --user \$user --to 2001:db8::1
+			verdict \$policy --exe \$exe --user www-data --to 198.51.100.1
+			verdict \$policy --exe /usr/bin/curl --user \$user --to 198.51.100.1
+			verdict \$policy --exe /usr/bin/curl --user root --to 198.51.100.1
+			verdict \$policy --exe /usr/bin/curl --user www-data --to 127.0.0.1
+			verdict \$policy --exe /usr/bin/curl --user www-data --to ::1
+		done <<-'L'
+			relay-postfix /usr/lib/postfix/sbin/smtp postfix
+			relay-exim /usr/sbin/exim4 Debian-exim
+			relay-opensmtpd /usr/sbin/smtpd opensmtpd
+			web-host /usr/lib/postfix/sbin/smtp postfix
+		L
+	E
+	one=$'allow 0\nallow 0\nreject 1\nreject 1\nreject 1\nallow 0\nallow 0'
+	printed "$one"$'\n'"$one"$'\n'"$one"$'\n'"$one"
+}
+
+@test "the redirect variant redirects www-data and refuses the others" {
+	machine postfix <<-E
+		$(declare -f verdict)
+		verdict web-host-redirect --user www-data --to 198.51.100.1
+		verdict web-host-redirect --user www-data --to 2001:db8::1
+		verdict web-host-redirect --user www-data --to 127.0.0.1
+		verdict web-host-redirect --user nobody --to 198.51.100.1
+		verdict web-host-redirect --exe /usr/lib/postfix/sbin/smtp --user postfix --to 198.51.100.1
+	E
+	printed $'redirect 0\nredirect 0\nallow 0\nreject 1\nallow 0'
+}
+
+@test "without a mail server all are refused; observing refuses nobody" {
+	[ "$(verdict no-mail-server --user root --to 198.51.100.1)" = 'reject 1' ]
+	[ "$(verdict no-mail-server --user root --to 127.0.0.1)" = 'allow 0' ]
+	[ "$(verdict workstation --user nobody --to 2001:db8::1)" = 'reject 1' ]
+	[ "$(verdict workstation --user nobody --to ::1)" = 'allow 0' ]
+	[ "$(verdict observe --user nobody --to 198.51.100.1)" = 'audit 0' ]
+}
+
+# ---- what make run picks ----
+
+@test "make run picks the policy of the only mail server, or that of none" {
+	machine <<<'"$top/daemon/run.sh" --check'
+	picks 'No mail server is installed' no-mail-server
+	machine postfix <<<'"$top/daemon/run.sh" --check'
+	picks 'The mail server of this machine is Postfix.' relay-postfix
+	machine exim <<<'"$top/daemon/run.sh" --check'
+	picks 'The mail server of this machine is Exim.' relay-exim
+	machine opensmtpd <<<'"$top/daemon/run.sh" --check'
+	picks 'The mail server of this machine is OpenSMTPD.' relay-opensmtpd
+}
+
+@test "of several mail servers make run picks the one that runs" {
+	machine postfix exim opensmtpd <<-'E'
+		/usr/sbin/smtpd 100 3>&- &
+		trap "kill $!" EXIT
+		until [ "$(readlink /proc/$!/exe)" = /usr/sbin/smtpd ]; do :; done
+		ln -s /dev/null /etc/systemd/system/multi-user.target.wants/postfix.service
+		"$top/daemon/run.sh" --check
+	E
+	picks 'OpenSMTPD is taken: no other one is running.' relay-opensmtpd
+}
+
+@test "of several mail servers that do not run make run picks the one that is enabled, or says so" {
+	machine postfix exim <<-'E'
+		mkdir -p /etc/rc2.d
+		ln -s /dev/null /etc/rc2.d/S01exim4
+		"$top/daemon/run.sh" --check
+	E
+	picks 'Exim is taken: no other one is enabled at boot.' relay-exim
+	machine postfix exim <<<'"$top/daemon/run.sh" --check'
+	picks 'Postfix is taken, the first of those that are installed' relay-postfix
+}
+
+@test "POLICY and --policy override the pick; a policy with an error ends it" {
+	machine postfix <<<'POLICY=$top/policies/observe.policy "$top/daemon/run.sh" --check'
+	picks 'Nothing is refused' observe
+	machine postfix <<<'"$top/daemon/run.sh" --check --policy "$top/policies/workstation.policy"'
+	picks 'Policy: ' workstation
+	machine <<<'"$top/daemon/run.sh" --check --policy "$top/policies/relay-exim.policy"'
+	[ "$status" -eq 1 ] || show_and_fail
+	[[ $output == *'has errors: nothing was changed'* ]] || show_and_fail
+}
+
+@test "make run says in plain words who may connect and who is refused" {
+	machine postfix <<<'"$top/daemon/run.sh" --check --policy "$top/policies/web-host-redirect.policy"'
+	succeeded
+	words=$(sed -n '/^  TCP port/,/^$/p' <<<"$output")
+	expected=$(cat <<-'E'
+		    everybody, to this machine itself: may connect
+		    mta (exe "/usr/lib/postfix/sbin/smtp" user postfix): may connect
+		    web (user www-data): is connected to 127.0.0.1:25, [::1]:25 instead
+		    everybody else: is refused: "Port 25 is closed here. Hand mail to the mail server of this machine."
+	E
+	)
+	[ "$(tail -n +2 <<<"$words")" = "$expected" ] || show_and_fail
+}

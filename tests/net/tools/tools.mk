@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The helpers of the scenarios. All but `prefixes` link statically and without sanitizers: they run
+# as other users, in other file systems and in the machines of tests/vm. The Makefile of the project
+# includes this.
+
+T := $B/tests/net/tools
+TOOLS := $(addprefix $T/,try sink peers detach prefixes)
+
+$T/try: $(wildcard tests/net/tools/try*.c) tests/net/tools/try.h
+$T/sink $T/peers $T/detach: $T/%: tests/net/tools/%.c
+$T/try $T/sink $T/peers $T/detach: $B/flags
+	$(call say,CC,$@)
+	$(quiet)mkdir -p $(@D) && $(CC) $(BASE_CFLAGS) -static -o $@ $(filter %.c,$^)
+
+# Reads policies with the project's own library, with its flags (a sanitizer among them).
+$T/prefixes: $T/prefixes.o $B/policy.a
+	$(call say,LD,$@)
+	$(quiet)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)

@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The virtual machine's file system as cpio archives, made from this machine's own programs: the
+# tools that the tests call with the libraries they need, this checkout's tests and binaries, and
+# the kernel's modules.
+#
+#   image.sh base BUILD FILE          everything but modules
+#   image.sh modules KERNEL FILE      KERNEL as unpacked by kernels.sh
+# The kernel unpacks archives that are joined one behind the other.
+set -euo pipefail
+
+top=$(cd "$(dirname "$0")/../.." && pwd)
+
+# All programs of these packages; single programs of others.
+packages=(bash bats coreutils dash diffutils findutils grep iproute2 kmod mawk mount procps sed util-linux)
+programs=(busybox nft setcap)
+# The guest's kernel asks for them when a test does.
+modules=(veth nf_tables nft_chain_nat nft_nat nft_redir nft_ct tcp_diag inet_diag mptcp_diag smc)
+
+copy_packages() { # ROOT
+	local list
+	list=$(dpkg-query -L "${packages[@]}" | grep -E '^(/usr)?(/s?bin/|/lib(exec)?/bats-core/)' | sort -u)
+	while read -r file; do
+		[ ! -d "$file" ] && [ -e "$file" ] && copy "$1" "$file"
+	done <<<"$list"
+	for name in awk which; do
+		copy "$1" "$(command -v "$name")"
+	done
+}
+
+# Keeps a symbolic link and brings along what it points to.
+copy() { # ROOT FILE
+	local file link
+	file=$(realpath -s "$2")
+	[ ! -e "$1$file" ] || return 0
+	mkdir -p "$1$(dirname "$file")"
+	cp -a "$file" "$1$file"
+	[ -L "$file" ] || return 0
+	link=$(readlink "$file")
+	[ "${link#/}" != "$link" ] || link=$(dirname "$file")/$link
+	copy "$1" "$link"
+}
+
+copy_libraries() { # ROOT
+	local files
+	mapfile -t files < <(find "$1" -type f -perm /111)
+	{ ldd "${files[@]}" 2>/dev/null || true; } |
+		sed -nE 's/^\t(.* => )?(\/[^ ]+) \(0x.*/\2/p' | sort -u |
+		while read -r library; do copy "$1" "$library"; done
+}
+
+copy_project() { # ROOT BUILD
+	local to=$1/smtpwall
+	mkdir -p "$to/build/tests"
+	cp -a "$top/tests" "$top/policies" "$to/"
+	cp "$2/smtpwalld" "$2/smtpwall" "$to/build/"
+	for part in prog net; do
+		[ ! -d "$2/tests/$part" ] || cp -a "$2/tests/$part" "$to/build/tests/"
+	done
+	find "$to/build" \( -name '*.o' -o -name '*.d' \) -delete
+}
+
+skeleton() { # ROOT
+	# One bin and one lib, as on the machine that the programs come from.
+	mkdir -p "$1"/{usr/{bin,sbin,lib,lib64},dev,proc,sys,run,tmp,etc,root,var/{tmp,lib,log}}
+	for name in bin sbin lib lib64; do ln -s "usr/$name" "$1/$name"; done
+	ln -s /run "$1/var/run" && ln -s /proc/self/mounts "$1/etc/mtab"
+	chmod 1777 "$1/tmp" "$1/var/tmp"
+	cp "$top/tests/vm/passwd" "$top/tests/vm/group" "$1/etc/"
+	printf 'passwd: files\ngroup: files\nhosts: files\n' >"$1/etc/nsswitch.conf"
+	printf '127.0.0.1 localhost vm\n::1 localhost\n' >"$1/etc/hosts"
+	printf 'smtp 25/tcp\n' >"$1/etc/services"
+	cp "$top/tests/vm/init" "$1/init" && chmod 755 "$1/init"
+}
+
+pack() { # ROOT FILE
+	(cd "$1" && find . -print0 | cpio --null --create --format=newc --quiet --owner=0:0) >"$2.part"
+	mv "$2.part" "$2"
+}
+
+base() { # BUILD FILE
+	local program
+	skeleton "$root"
+	copy_packages "$root"
+	for program in "${programs[@]}"; do
+		if program=$(command -v "$program"); then copy "$root" "$program"; fi
+	done
+	copy_project "$root" "$1"
+	copy_libraries "$root"
+	pack "$root" "$2"
+}
+
+# A folder /lib in this archive would take the place of the link in the other one.
+modules() { # KERNEL FILE
+	local version files name
+	version=$(basename "$1"/lib/modules/*)
+	[ -e "$1/lib/modules/$version/modules.dep" ] || depmod -b "$1" "$version"
+	mkdir -p "$root/usr/lib/modules/$version"
+	for name in "${modules[@]}"; do
+		files=$(modprobe -d "$1" -S "$version" --show-depends "$name" 2>/dev/null) || continue
+		sed -n 's/^insmod \([^ ]*\).*/\1/p' <<<"$files"
+	done | sort -u | while read -r file; do
+		install -D -m 644 "$file" "$root/usr${file#"$1"}"
+	done
+	depmod -b "$root/usr" "$version" 2>/dev/null
+	pack "$root" "$2"
+}
+
+root=$(mktemp -d)
+chmod 755 "$root" # it becomes /
+trap 'rm -rf "$root"' EXIT
+"$@"
