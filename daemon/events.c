@@ -182,9 +182,14 @@ static void set_rule(json_t *object, const struct sw_event *event, const struct 
 
 static void set_ends(json_t *object, const struct sw_event *event)
 {
+	static const uint8_t none[16];
+	bool bound = event->src_port || memcmp(event->src, none, sizeof(none)) != 0;
+
 	json_object_set_new(object, "port", json_integer(event->dst_port));
-	json_object_set_new(object, "src", address(event->src));
-	json_object_set_new(object, "src_port", json_integer(event->src_port));
+	/* Most sockets get their own address only when the connection is let through. */
+	json_object_set_new(object, "src", bound ? address(event->src) : json_null());
+	json_object_set_new(object, "src_port",
+			    bound ? json_integer(event->src_port) : json_null());
 	json_object_set_new(object, "dst", address(event->dst));
 	json_object_set_new(object, "dst_port", json_integer(event->dst_port));
 	json_object_set_new(object, "redirect", redirect(event));

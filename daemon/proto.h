@@ -44,6 +44,7 @@
  *  An event: "event": {time, kind ("connect" | "packet"), verdict, reason, rule, line, rule_text,
  *               scope, port, src, src_port, dst, dst_port, redirect, pid, exe, exe_note, comm, uid,
  *               gid, user, group, unit, cgroup, tls, sni, text, generation, suppressed}.
+ *               src and src_port are null while the socket is not bound;
  *               rule is null when no rule decided; tls and sni are null until the first bytes are
  *               inspected; port is dst_port.
  */

@@ -128,6 +128,8 @@ static void test_object(void **state)
 	expect_text(object, "text", rule.text);
 	expect_text(object, "scope", "host");
 	expect_number(object, "port", 25);
+	expect_text(object, "src", NULL);
+	expect_text(object, "src_port", NULL);
 	expect_text(object, "dst", "203.0.113.5");
 	expect_number(object, "dst_port", 25);
 	expect_text(object, "redirect", NULL);
@@ -171,9 +173,13 @@ static void test_object_redirect(void **state)
 	(void)state;
 	event.verdict = SW_VERDICT_REDIRECT;
 	event.new_port = 2525;
+	event.src_port = 40000;
+	memcpy(event.src, (uint8_t[16]){[10] = 0xff, 0xff, 192, 0, 2, 1}, 16);
 	memcpy(event.new_dst, (uint8_t[16]){[10] = 0xff, 0xff, 127, 0, 0, 1}, 16);
 	four = sw_event_json(&event, &about);
 	expect_text(four, "redirect", "127.0.0.1:2525");
+	expect_text(four, "src", "192.0.2.1");
+	expect_number(four, "src_port", 40000);
 	memcpy(event.new_dst, (uint8_t[16]){[15] = 1}, 16);
 	six = sw_event_json(&event, &about);
 	expect_text(six, "redirect", "[::1]:2525");
