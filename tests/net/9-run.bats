@@ -25,6 +25,7 @@ options() {
 # Starts run.sh as a terminal would: a script that is started with SIGINT ignored cannot react to it.
 # $runner is its pid.
 run_start() { # POLICY
+	: >"$out" # what an earlier run said does not count
 	# shellcheck disable=SC2046 # words are wanted
 	(exec nsenter --net="/run/netns/$ID-near" env --default-signal=INT SW_BUILD="$SW_BUILD" POLICY="$1" \
 		"$top/daemon/run.sh" $(options) </dev/null >"$out" 2>&1 3>&-) &
