@@ -75,7 +75,10 @@ copy_sources() {
 }
 
 build_copy() {
-	make -C "$work" B="$(basename "$build")" all 2>&1
+	local name
+	name=$(basename "$build")
+	[[ $name != *-sanitize ]] || set -- SANITIZE=1
+	make -C "$work" B="$name" "$@" all 2>&1
 }
 
 # The files are as they were afterwards, and newer, so that the next control builds them anew.
