@@ -23,6 +23,7 @@
 
 #define SW_PARSE_LOAD(from, offset, to, size) bpf_skb_load_bytes(from, offset, to, size)
 #include "bpf/parse.h"
+#include "bpf/passed.h"
 
 /* What the egress program answers. */
 #define SW_SKB_DROP 0
@@ -81,14 +82,6 @@ struct sw_out {
 	__u32 tcp;         /* the socket is TCP's */
 	__u32 socket_port; /* that it is connected to, when it is TCP's; else 0 */
 };
-
-/* Does the storage say that connect() let this socket through to `port`? */
-SW_INLINE int sw_passed(const struct sw_sock *st, __u32 port)
-{
-	__u8 state = SW_READ_ONCE(st->state);
-
-	return (state == SW_SOCK_PASSED || state == SW_SOCK_EXISTING) && st->port == port;
-}
 
 /*
  * TCP answers for sockets that are gone or never were (RST, ACK in TIME_WAIT) from a socket of the
@@ -220,8 +213,12 @@ SW_INLINE __u8 sw_judge_packet(const struct sw_out *out, const struct sw_packet 
 	}
 	if (sk && out->tcp) {
 		st = bpf_sk_storage_get(&sockets, sk, 0, 0);
-		if (st && sw_passed(st, port))
-			return SW_REASON_NONE; /* connect() let it through */
+		if (st && sw_passed(st, port)) {
+			/* connect() let it through, if it goes where it was said to go */
+			if (sw_has_left(out->skb, sk, st) || sw_is_detour(out->skb, packet, st))
+				return SW_REASON_UNATTRIBUTED;
+			return SW_REASON_NONE;
+		}
 		if (unknown)
 			return SW_REASON_MALFORMED; /* not to be read, on a guarded socket */
 		if (sw_is_under_way(sk, packet)) {
@@ -281,7 +278,7 @@ SW_INLINE int sw_backstop(struct __sk_buff *skb)
 	out.tcp = out.sk && out.sk->type == SW_SOCK_STREAM && out.sk->protocol == SW_IPPROTO_TCP;
 	if (out.tcp && port == (int)socket_port) {
 		st = bpf_sk_storage_get(&sockets, out.sk, 0, 0);
-		if (st && sw_passed(st, port))
+		if (st && sw_passed(st, port) && !sw_has_left(skb, out.sk, st))
 			return SW_SKB_PASS; /* connect() let it through */
 	}
 	out.policy = policy;

@@ -92,6 +92,7 @@ SW_INLINE void sw_sock_begin(struct sw_sock *st, __u64 generation)
 	st->generation = generation;
 	st->rule = SW_RULE_NONE;
 	st->redirected = 0;
+	st->to_local = 0;
 	st->existing = 0;
 }
 
@@ -171,6 +172,8 @@ SW_INLINE int sw_connect_guarded(struct bpf_sock_addr *ctx, int socket6, struct 
 	report.rule = st->rule = index;
 	if (rule && decision.port)
 		sw_redirect(ctx, socket6, st, rule, &decision, &report);
+	else
+		st->to_local = sw_only_local(call);
 	SW_WRITE_ONCE(st->state, decision.refuse ? SW_SOCK_REFUSED : SW_SOCK_PASSED);
 
 	sw_count_decision(&decision);

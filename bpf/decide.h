@@ -240,6 +240,19 @@ static long sw_call_step(__u32 index, struct sw_call *call)
 	return 0;
 }
 
+/* Does the row that decided fit this destination as `local`, and not by a prefix? */
+SW_INLINE int sw_only_local(const struct sw_call *call)
+{
+	struct sw_sock *st = call->st;
+	__u64 class = st->class;
+	__u32 row = st->match.row;
+
+	if (!(st->match.given >> SW_DIM_DST & 1) || row == SW_ROW_NONE ||
+	    !sw_vec_has(&call->policy->local, row))
+		return 0;
+	return class >= SW_CLASSES_MAX || !sw_vec_has(&call->policy->classes[class], row);
+}
+
 /* Which rule says what about the caller in st->caller and the destination in st->asked? */
 SW_INLINE const struct sw_rule *sw_call_decide(struct sw_call *call, struct sw_decision *decision,
 					       __u32 *rule)

@@ -170,6 +170,18 @@ struct task_struct {
 	struct css_set *cgroups;
 };
 
+struct net_device {
+	unsigned long priv_flags : 32;
+};
+
+struct sk_buff {
+	struct net_device *dev;
+};
+
+enum netdev_priv_flags {
+	IFF_L3MDEV_MASTER = 1 << 18,
+};
+
 struct socket;
 
 struct socket_alloc {

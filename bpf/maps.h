@@ -105,6 +105,7 @@ struct sw_sock {
 	__u32 busy;     /* a packet's sender is being identified: raw sockets have no lock */
 	__u32 existing; /* 1 << 16 | port: counted as older than the policy */
 	__u32 have;     /* SW_HAVE_*: which names in `caller` were looked for */
+	__u32 to_local; /* passed only because it goes to this machine */
 	struct sw_caller caller;
 
 	/* The rest serves one decision and means nothing after it. It lies here, not on the stack,

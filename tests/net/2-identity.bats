@@ -242,14 +242,41 @@ setup() {
 	nothing_arrived
 }
 
-twice() { # PROGRAM: connects, waits for a line on descriptor 8, connects again
+# The layers above it are somebody's own, whatever path the whole is mounted at.
+@test "by executable: the true file through an overlay in a user namespace: refused" {
+	# shellcheck disable=SC2016 # for the inner shell
+	run client -u mail -p unshare -- -Urm bash -c 'mount -t tmpfs none /mnt && mkdir /mnt/{up,work} &&
+		mount -t overlay none -o "lowerdir=$1,upperdir=/mnt/up,workdir=/mnt/work" "$1" || exit 9
+		exec "$1/mta" connect "$2" 25' - "$D/bin" "$FAR4"
+	[ "$status" -ne 9 ] || skip "no overlay in a user namespace here"
+	echo "$output"
+	[[ $output == "refused EACCES "* ]]
+	nothing_arrived
+}
+
+# Its folder is shown to the whole machine at another place, then it is moved out of that folder.
+@test "by executable: moved out of a bind mount while it runs, to the allowed path: refused" {
+	mkdir -p "$D/shown" "$D/elsewhere/hidden"
+	cp "$D/try" "$D/elsewhere/hidden/mta"
+	mount --bind "$D/elsewhere/hidden" "$D/shown"
+	twice "$D/shown/mta" "refused EACCES"
+	mv "$D/bin/mta" "$D/bin/mta.true"
+	mv "$D/elsewhere/hidden/mta" "$D/bin/mta"
+	again
+	mv "$D/bin/mta.true" "$D/bin/mta"
+	umount -l "$D/shown"
+	grep -q '^refused EACCES' "$D/twice.out"
+	nothing_arrived
+}
+
+twice() { # PROGRAM [RESULT]: connects, waits for a line on descriptor 8, connects again
 	rm -f "$D/line" "$D/twice.out"
 	mkfifo "$D/line"
 	client_exec -u mail -p "$1" twice "$FAR4" 25 <"$D/line" >"$D/twice.out" 2>&1 &
 	remember $!
 	exec 8>"$D/line"
 	wait_for grep -q '^first' "$D/twice.out"
-	grep -q '^first connected OK' "$D/twice.out"
+	grep -q "^first ${2-connected OK}" "$D/twice.out"
 }
 
 again() {

@@ -25,6 +25,10 @@ setup_file() {
 		        allow from user root
 		        reject
 		    }
+		    port 2527 {
+		        allow to local
+		        reject
+		    }
 		}
 	END
 	daemon_start
@@ -163,6 +167,87 @@ give() { # OPTIONS: somebody hands out an unconnected socket at $D/give
 	nothing_arrived
 	give -u www-data give "$FAR4" 25 "$D/give/socket"
 	expect_connected -u mail -p "$D/mta" take "$FAR4" 25 "$D/give/socket"
+}
+
+@test "two threads that connect one socket, one of them to a port that anybody may use" {
+	expect_refused -u www-data race "$FAR4" 25 9
+	[[ ${lines[0]} =~ "opened "[1-9] ]]
+	expect_refused -u www-data race "$FAR6" 25 9
+	nothing_arrived
+	expect_connected -u mail -p "$D/mta" race "$FAR4" 25 9
+}
+
+@test "a socket that was a listener, put off its SYN, or changed its family" {
+	expect_refused -u www-data listen-first "$FAR4" 25
+	expect_refused -u www-data tfo-switch "$FAR4" 25 9
+	expect_refused -u www-data tfo-switch "$FAR6" 25 9
+	expect_refused -u www-data addrform "$FAR4" 25 9
+	nothing_arrived
+	expect_connected -u mail -p "$D/mta" listen-first "$FAR4" 25
+	expect_connected -u mail -p "$D/mta" tfo-switch "$FAR6" 25 9
+	expect_connected -u mail -p "$D/mta" addrform "$FAR4" 25 9
+}
+
+@test "TCP_REPAIR: a connection that is open without a packet" {
+	expect_refused -u root repair "$FAR4" 25
+	expect_refused -u root repair "$FAR6" 25
+	nothing_arrived
+	# The far side knows nothing of such a connection, but does see its data.
+	run attempt -u root -c mta.service repair "$FAR4" 25
+	wait_for saw_since_mark '^tcp 25$' 1
+}
+
+@test "io_uring sends data in the SYN, without a connect" {
+	refused_but_for_the_mail_server uring-send "$FAR4" "$FAR6"
+}
+
+@test "a socket made before its owner became somebody else: who connects it counts" {
+	expect_refused -u root -p "$D/mta" user-made "$FAR4" 25 "$(uid_of www-data)"
+	expect_refused -u root user-made "$FAR6" 25 "$(uid_of mail)"
+	nothing_arrived
+	expect_connected -u root -p "$D/mta" user-made "$FAR4" 25 "$(uid_of mail)"
+}
+
+left_nothing() { # WAY ARGUMENTS...: on port 2527, which is open to this machine only
+	if attempt -u www-data "$@"; then
+		return 1
+	fi
+	barrier
+	[ "$(since_mark '^(syn|tcp|accept) 2527( |$)')" -eq 0 ]
+}
+
+# The program names the device; a neighbour there may have any address, also one of this machine.
+@test "permission for this machine is none for a neighbour with the same address" {
+	in_ns near ip address add fe80::25/64 dev veth1 nodad
+	in_ns near ip address add 2001:db8:9::1/128 dev veth1 nodad
+	in_ns far ip address add fe80::25/64 dev veth0 nodad
+	in_ns far ip address add 198.51.100.1/32 dev veth0
+	in_ns far ip address add 2001:db8:9::1/128 dev veth0 nodad
+	in_ns near ip route add default via "$FAR6" dev veth0
+	sink_start same far 0.0.0.0 2527 :: 2527
+	wait_for smtpwall why --port 2527 --to fe80::25
+	left_nothing device fe80::25 2527 veth0
+	left_nothing device 198.51.100.1 2527 veth0
+	left_nothing device 2001:db8:9::1 2527 veth0
+	wait_for has_event reason unattributed
+	# The way there is open, and this machine itself is reached: nobody listens.
+	expect_connected -u www-data device fe80::25 9 veth0
+	run attempt -u www-data device fe80::25 2527 veth1
+	[[ $output == "refused ECONNREFUSED "* ]]
+	run attempt -u www-data device "$NEAR4" 2527 veth0
+	[[ $output == "refused ECONNREFUSED "* ]]
+}
+
+@test "permission for this machine is none for a source route through another" {
+	left_nothing source-route "$NEAR6" 2527 "$FAR6"
+	run attempt -u root source-route "$NEAR4" 2527 "$FAR4"
+	barrier
+	[ "$(since_mark '^(syn|tcp|accept) 2527( |$)')" -eq 0 ]
+	# Not the way is broken.
+	run attempt -u www-data connect "$NEAR6" 2527
+	[[ $output == "refused ECONNREFUSED "* ]]
+	client -u www-data -p timeout -- 1 "$D/try" source-route "$NEAR6" 2528 "$FAR6" || true
+	wait_for saw_since_mark '^syn 2528$' 1
 }
 
 @test "another network namespace" {

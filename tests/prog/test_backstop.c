@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Packets on their way out: what connect() did not let through does not leave. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>
@@ -282,6 +283,20 @@ static void passive_socket(void **state)
 	}
 }
 
+/* The same when the answer to the SYN is a cookie, sent without a socket of its own. */
+static void passive_socket_by_cookie(void **state)
+{
+	int cookies sw_autoclose = open("/proc/sys/net/ipv4/tcp_syncookies", O_RDWR | O_CLOEXEC);
+	char before = '1';
+
+	if (cookies < 0)
+		skip(); /* a kernel without them */
+	assert_int_equal(pread(cookies, &before, 1, 0), 1);
+	assert_int_equal(pwrite(cookies, "2", 1, 0), 1); /* always */
+	passive_socket(state);
+	assert_int_equal(pwrite(cookies, &before, 1, 0), 1);
+}
+
 /* The kernel's own answer to a SYN from a guarded port, sent from a socket of its own. */
 static void kernel_reset(void **state)
 {
@@ -450,6 +465,7 @@ int main(void)
 		cmocka_unit_test_setup(raw_sockets_without_policy, fx_reset),
 		cmocka_unit_test_setup(raw_sockets_in_audit_mode, fx_reset),
 		cmocka_unit_test_setup(passive_socket, fx_reset),
+		cmocka_unit_test_setup(passive_socket_by_cookie, fx_reset),
 		cmocka_unit_test_setup(kernel_reset, fx_reset),
 		cmocka_unit_test_setup(existing_connection, fx_reset),
 		cmocka_unit_test_setup(syn_without_a_decision, fx_reset),

@@ -19,8 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
-static const struct way *const tables[] = {connect_ways, pass_ways, identity_ways,
-					   uring_ways,   raw_ways,  flood_ways};
+static const struct way *const tables[] = {connect_ways, odd_ways, pass_ways, identity_ways,
+					   uring_ways,   raw_ways, flood_ways};
 
 uint64_t now_us(void)
 {

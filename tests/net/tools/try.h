@@ -39,8 +39,8 @@ struct way {
 	const char *does;
 };
 
-extern const struct way connect_ways[], pass_ways[], identity_ways[], uring_ways[], raw_ways[],
-	flood_ways[];
+extern const struct way connect_ways[], odd_ways[], pass_ways[], identity_ways[], uring_ways[],
+	raw_ways[], flood_ways[];
 
 /* Shared by the ways. */
 uint64_t now_us(void);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "try.h"
@@ -106,9 +107,34 @@ static int way_uring_poll(const struct target *target)
 	return uring_connect(target, IORING_SETUP_SQPOLL, 0);
 }
 
+/* Data in the SYN: no connect is asked for. */
+static int way_uring_send(const struct target *target)
+{
+	struct iovec data = {(char *)"EHLO uring\r\n", 12};
+	struct msghdr message = {.msg_name = (void *)&target->addr,
+				 .msg_namelen = target->length,
+				 .msg_iov = &data,
+				 .msg_iovlen = 1};
+	struct ring ring = {0};
+	int error = ring_open(&ring, 0), fd = tcp_socket(target, 0);
+
+	if (error || fd < 0)
+		return error ? error : fd;
+	struct io_uring_sqe sqe = {.opcode = IORING_OP_SENDMSG,
+				   .flags = IOSQE_ASYNC,
+				   .fd = fd,
+				   .addr = (uintptr_t)&message,
+				   .len = 1,
+				   .msg_flags = MSG_FASTOPEN};
+	ring_put(&ring, &sqe);
+	int result = ring_wait(&ring);
+	return result > 0 ? 0 : result == -EINPROGRESS ? -ETIMEDOUT : result;
+}
+
 const struct way uring_ways[] = {
 	{"uring", way_uring, "IORING_OP_CONNECT"},
 	{"uring-async", way_uring_async, "the same, made by a kernel worker"},
+	{"uring-send", way_uring_send, "IORING_OP_SENDMSG with MSG_FASTOPEN, by a worker"},
 	{"uring-poll", way_uring_poll, "the same, taken by the ring's polling thread"},
 	{0},
 };
