@@ -113,7 +113,8 @@ static char *absolute(const char *name)
 	sw_autofree char *here = NULL;
 	char *path = NULL;
 
-	if (name[0] == '/')
+	/* Standard input is no file of any folder. */
+	if (name[0] == '/' || !strcmp(name, "<stdin>"))
 		return strdup(name);
 	here = getcwd(NULL, 0);
 	if (!here || asprintf(&path, "%s/%s", here, name) < 0)
@@ -190,7 +191,7 @@ static void rollback_text(FILE *to, const json_t *data, const void *context)
 	sw_autofree char *path = sw_escaped(sw_string(data, "path"));
 
 	(void)context;
-	fprintf(to, "The policy before, %s, is in force again: generation %lld.\n", path,
+	fprintf(to, "%s is in force again: generation %lld.\n", path,
 		(long long)sw_integer(data, "generation"));
 }
 

@@ -13,12 +13,15 @@ static void rules_text(FILE *to, const json_t *data, const void *context)
 	(void)context;
 	json_array_foreach (rules, i, rule) {
 		char number[24], line[24], hits[24];
+		sw_autofree char *text = NULL;
 
 		snprintf(number, sizeof(number), "%lld", (long long)sw_integer(rule, "rule"));
 		snprintf(line, sizeof(line), "%lld", (long long)sw_integer(rule, "line"));
 		snprintf(hits, sizeof(hits), "%lld", (long long)sw_integer(rule, "hits"));
-		sw_table_row(table,
-			     (const char *const[]){number, line, hits, sw_string(rule, "text")});
+		if (asprintf(&text, "%s%s", sw_is_true(rule, "audit") ? "(only recorded) " : "",
+			     sw_string(rule, "text")) < 0)
+			continue;
+		sw_table_row(table, (const char *const[]){number, line, hits, text});
 	}
 	if (json_array_size(rules)) {
 		fprintf(to, "%s, generation %lld\n", path,

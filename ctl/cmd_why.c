@@ -343,12 +343,6 @@ static int exit_code(const json_t *data)
 	return SW_EXIT_NO;
 }
 
-static json_t *unguarded(void)
-{
-	return json_pack("{s:b, s:b, s:s, s:s, s:n, s:n, s:b}", "guarded", 0, "outside", 1,
-			 "verdict", "allow", "reason", "none", "rule", "line", "audit", 0);
-}
-
 /* Collects the question, then asks the file or the daemon. */
 static int answer_query(const struct sw_ctl *ctl, const struct args *args, json_t *query,
 			json_t *notes, json_t **answer)
@@ -365,7 +359,7 @@ static int answer_query(const struct sw_ctl *ctl, const struct args *args, json_
 	if (r)
 		return r;
 	if (outside && !args->cgroup && !args->unit) {
-		*answer = unguarded();
+		*answer = sw_query_outside();
 		return 0;
 	}
 	if (args->policy)

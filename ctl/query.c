@@ -125,12 +125,15 @@ static bool same_address(const struct sockaddr *have, const uint8_t addr[static 
 	return !memcmp(bytes, addr, sizeof(bytes));
 }
 
-/* What `to local` means: all of 127.0.0.0/8, ::1, and this machine's own addresses. */
+/* What `to local` means, as the daemon has it: all of 127.0.0.0/8, ::1, the unspecified address,
+   which the kernel takes for this machine, and this machine's own addresses. */
 static bool is_local(const uint8_t addr[static 16])
 {
-	static const uint8_t loop4[13] = {[10] = 0xff, [11] = 0xff, [12] = 127};
-	bool found = !memcmp(addr, loop4, sizeof(loop4)) ||
-		     !memcmp(addr, &in6addr_loopback, sizeof(in6addr_loopback));
+	static const uint8_t loop4[13] = {[10] = 0xff, [11] = 0xff, [12] = 127},
+			     any4[16] = {[10] = 0xff, [11] = 0xff};
+	bool found = !memcmp(addr, loop4, sizeof(loop4)) || !memcmp(addr, any4, sizeof(any4)) ||
+		     !memcmp(addr, &in6addr_loopback, sizeof(in6addr_loopback)) ||
+		     !memcmp(addr, &in6addr_any, sizeof(in6addr_any));
 	struct ifaddrs *all = NULL;
 
 	if (found || getifaddrs(&all))
@@ -163,6 +166,12 @@ static uint32_t *groups_of(const json_t *query, size_t *n)
 	return groups;
 }
 
+static json_t *text_or_null(const char *text)
+{
+	return text && *text ? json_string(text) : json_null();
+}
+
+/* The members that the daemon's answer has, so that a program reads both alike. */
 static json_t *answer_json(const struct sw_answer *answer)
 {
 	json_t *data = json_pack("{s:b, s:s, s:s, s:s}", "guarded", (int)answer->guarded, "verdict",
@@ -174,13 +183,12 @@ static json_t *answer_json(const struct sw_answer *answer)
 	if (answer->rule) {
 		json_object_set_new(data, "rule", json_integer(answer->rule));
 		json_object_set_new(data, "line", json_integer(answer->line));
-		json_object_set_new(data, "rule_text", json_string(answer->rule_text));
 	} else {
 		json_object_set_new(data, "rule", json_null());
 		json_object_set_new(data, "line", json_null());
 	}
-	if (answer->text && *answer->text)
-		json_object_set_new(data, "text", json_string(answer->text));
+	json_object_set_new(data, "rule_text", text_or_null(answer->rule_text));
+	json_object_set_new(data, "text", text_or_null(answer->text));
 	if (answer->new_port) {
 		sw_addr_format(answer->new_to, addr);
 		snprintf(target, sizeof(target), strchr(addr, ':') ? "[%s]:%u" : "%s:%u", addr,
@@ -210,4 +218,13 @@ json_t *sw_query_eval(const json_t *query, const struct sw_image *image)
 	question.to_is_local = question.has_to && is_local(question.to);
 	sw_image_eval(image, &question, &answer);
 	return answer_json(&answer);
+}
+
+json_t *sw_query_outside(void)
+{
+	const struct sw_answer nothing = {0};
+	json_t *data = answer_json(&nothing);
+
+	json_object_set_new(data, "outside", json_true());
+	return data;
 }

@@ -30,4 +30,7 @@ void sw_query_cgroup(json_t *query, const char *cgroup);
 /* The answer of a compiled policy, as the daemon would give it. */
 json_t *sw_query_eval(const json_t *query, const struct sw_image *image);
 
+/* The answer for a process that no policy is for. */
+json_t *sw_query_outside(void);
+
 #endif

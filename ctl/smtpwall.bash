@@ -17,9 +17,11 @@ _smtpwall_command() {
 	local i
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		--run-dir) i=$((i + 1)) ;;
-		--run-dir=* | -*) ;;
-		=) i=$((i + 1)) ;;
+		--run-dir)
+			i=$((i + 1))
+			[ "${COMP_WORDS[i]}" != = ] || i=$((i + 1))
+			;;
+		-*) ;;
 		*)
 			echo "${COMP_WORDS[i]}"
 			return

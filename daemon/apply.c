@@ -196,27 +196,6 @@ void sw_daemon_existing(struct sw_daemon *daemon, struct sw_apply *apply)
 		       apply->n_connections - CONNECTIONS_LOGGED);
 }
 
-void sw_daemon_abandon_opening(struct sw_daemon *daemon)
-{
-	struct sw_apply apply = {};
-	struct sw_fault fault;
-	unsigned int reset = 0;
-
-	if (list_guarded(daemon, &apply, &fault) < 0)
-		sw_daemon_incident(daemon, "connections that are being opened are not known: %s",
-				   fault.text);
-	for (size_t i = 0; i < apply.n_connections; i++)
-		reset += apply.connections[i].opening &&
-			 sw_connection_close(&apply.connections[i]) == 0;
-	if (reset)
-		sw_log(SW_LOG_WARNING,
-		       "%u connections that were being opened while an older smtpwalld was "
-		       "replaced "
-		       "were reset",
-		       reset);
-	free(apply.connections);
-}
-
 /* ---- apply ---- */
 
 /* The policy in force is applied again: nothing changes but the time to confirm it. */
@@ -231,6 +210,15 @@ static int apply_unchanged(struct sw_daemon *daemon, const struct sw_apply *appl
 		return -1;
 	sw_kernel_set_confirm(daemon->kernel, sw_now_ns(CLOCK_REALTIME) + in);
 	return 0;
+}
+
+void sw_daemon_tell_policy(struct sw_daemon *daemon)
+{
+	const struct sw_slot *active = sw_slots_active(&daemon->slots);
+
+	sw_log(SW_LOG_NOTICE, "policy %s is in force: generation %llu, %u rules, mode %s",
+	       active->info.path, (unsigned long long)active->generation, active->n_rules,
+	       sw_daemon_mode(daemon));
 }
 
 static int apply_changed(struct sw_daemon *daemon, struct sw_apply *apply, struct sw_fault *fault)
@@ -250,12 +238,19 @@ static int apply_changed(struct sw_daemon *daemon, struct sw_apply *apply, struc
 		return -1;
 	active = sw_slots_active(&daemon->slots);
 	sw_kernel_set_existing_close(daemon->kernel, apply->close ? active->generation : 0);
-	sw_log(SW_LOG_NOTICE, "policy %s is in force: generation %llu, %u rules, mode %s",
-	       apply->path, (unsigned long long)active->generation, active->n_rules,
-	       sw_daemon_mode(daemon));
+	/* A start that fails from here on has put nothing in force: it tells when it is through. */
+	if (daemon->attached)
+		sw_daemon_tell_policy(daemon);
 	if (strcmp(apply->path, daemon->policy_path) == 0)
 		sw_daemon_set_configured(daemon, active->image);
 	return 0;
+}
+
+/* The policy file, whoever had it applied: what was wrong with it before is over. */
+static void loaded(struct sw_daemon *daemon, const struct sw_apply *apply, int result)
+{
+	if (result == 0 && strcmp(apply->path, daemon->policy_path) == 0)
+		daemon->reload_failed = false;
 }
 
 int sw_daemon_apply(struct sw_daemon *daemon, struct sw_apply *apply, struct sw_fault *fault)
@@ -268,7 +263,9 @@ int sw_daemon_apply(struct sw_daemon *daemon, struct sw_apply *apply, struct sw_
 		apply->unchanged = true;
 		/* After an adoption the image may not have been known until now. */
 		sw_slots_remember(&daemon->slots, sw_take(apply->image));
-		return apply_unchanged(daemon, apply, fault);
+		result = apply_unchanged(daemon, apply, fault);
+		loaded(daemon, apply, result);
+		return result;
 	}
 	/* A second policy on top would take the place of the one to go back to. */
 	if (pending) {
@@ -279,6 +276,7 @@ int sw_daemon_apply(struct sw_daemon *daemon, struct sw_apply *apply, struct sw_
 			"first");
 	}
 	result = apply_changed(daemon, apply, fault);
+	loaded(daemon, apply, result);
 	/* A long list leaves much freed memory behind. */
 	malloc_trim(0);
 	sw_daemon_tell_status(daemon);
@@ -375,6 +373,8 @@ void sw_daemon_set_configured(const struct sw_daemon *daemon, const struct sw_im
 	file = fopen(new, "we");
 	if (!file || fputs(line, file) < 0)
 		sw_log(SW_LOG_WARNING, "cannot write %s: %s", new, strerror(errno));
-	if (file && (fclose(file) != 0 || rename(new, path) < 0))
+	if (file && (fclose(file) != 0 || rename(new, path) < 0)) {
 		sw_log(SW_LOG_WARNING, "cannot write %s: %s", path, strerror(errno));
+		unlink(new);
+	}
 }

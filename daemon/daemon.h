@@ -108,9 +108,8 @@ int sw_daemon_apply(struct sw_daemon *daemon, struct sw_apply *apply, struct sw_
    than it. They are listed, logged and with `close` reset. */
 void sw_daemon_existing(struct sw_daemon *daemon, struct sw_apply *apply);
 
-/* After maps were replaced: connections that were being opened at that moment are not known to the
-   new ones, which would leave them without an answer. They are reset, so that they fail at once. */
-void sw_daemon_abandon_opening(struct sw_daemon *daemon);
+/* Logs what is in force: there must be something. */
+void sw_daemon_tell_policy(struct sw_daemon *daemon);
 
 int sw_daemon_confirm(struct sw_daemon *daemon, struct sw_fault *fault);
 int sw_daemon_rollback(struct sw_daemon *daemon, struct sw_fault *fault);

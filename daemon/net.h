@@ -32,7 +32,6 @@ struct sw_connection {
 	uint32_t uid;
 	uint32_t inode;
 	uint64_t cgroup_id; /* of the socket; 0: not told */
-	bool opening;       /* asked for, not answered yet */
 	bool closed;        /* sw_connection_close() succeeded */
 	/* How the kernel tells it from any other. */
 	uint8_t family;

@@ -25,7 +25,7 @@
  *               counters {connect, allowed, refused, redirected, audited, unidentified,
  *                         packet_dropped, existing, events, suppressed, lost},
  *               problems ["a sentence", ...]
- *  rules     -> path, generation, rules [{rule, line, scope, text, hits}]
+ *  rules     -> path, generation, rules [{rule, line, scope, text, audit (bool), hits}]
  *  why       {port, scope, exe, uid, gid, groups [..], unit, cgroup, to, from, iface}, all but port
  *               optional -> guarded, verdict, reason, reason_words, rule, line, rule_text, text,
  *               redirect ("ADDR:PORT"), audit (bool)

@@ -215,6 +215,8 @@ static json_t *do_rules(const struct request *request)
 {
 	struct sw_daemon *daemon = request->daemon;
 	const struct sw_slot *active = sw_slots_active(&daemon->slots);
+	const struct sw_policy *policy =
+		&sw_kernel_head(daemon->kernel)->slot[sw_kernel_active(daemon->kernel)];
 	uint64_t hits[SW_RULES_MAX] = {};
 	json_t *answer = done(), *rules = json_array();
 
@@ -227,10 +229,12 @@ static json_t *do_rules(const struct request *request)
 	for (uint32_t i = 0; active && i < active->n_rules; i++) {
 		const struct sw_rule_info *info = &active->rules[i];
 
-		json_array_append_new(rules, json_pack("{s:i, s:i, s:s, s:s?, s:I}", "rule",
-						       (int)i + 1, "line", (int)info->line, "scope",
-						       sw_scope_name(info->scope), "text",
-						       info->rule, "hits", (json_int_t)hits[i]));
+		json_array_append_new(
+			rules, json_pack("{s:i, s:i, s:s, s:s?, s:b, s:I}", "rule", (int)i + 1,
+					 "line", (int)info->line, "scope",
+					 sw_scope_name(info->scope), "text", info->rule, "audit",
+					 (policy->rules[i].flags & SW_RULE_AUDIT) != 0, "hits",
+					 (json_int_t)hits[i]));
 	}
 	json_object_set_new(answer, "rules", rules);
 	return answer;
@@ -281,6 +285,21 @@ static const char *take_ids(const json_t *json, struct sw_query *query, uint32_t
 	return NULL;
 }
 
+/* Absent: host. false: there is no such scope. */
+static bool take_scope(const char *name, enum sw_scope *scope)
+{
+	*scope = SW_SCOPE_HOST;
+	if (!name)
+		return true;
+	for (unsigned int i = 0; i < SW_SCOPE_MAX; i++) {
+		if (strcmp(name, sw_scope_name(i)) != 0)
+			continue;
+		*scope = i;
+		return true;
+	}
+	return false;
+}
+
 /* NULL, or the name of a member that is wrong. */
 static const char *take_query(const struct sw_daemon *daemon, const json_t *json,
 			      struct sw_query *query, uint32_t *groups)
@@ -295,10 +314,8 @@ static const char *take_query(const struct sw_daemon *daemon, const json_t *json
 		return "cgroup";
 	if (!take_text(json, "scope", &scope))
 		return "scope";
-	query->scope = SW_SCOPE_HOST;
-	for (unsigned int i = 0; scope && i < SW_SCOPE_MAX; i++)
-		if (strcmp(scope, sw_scope_name(i)) == 0)
-			query->scope = i;
+	if (!take_scope(scope, &query->scope))
+		return "scope";
 	if (!take_text(json, "to", &to) || (to && sw_addr_parse(to, query->to) < 0))
 		return "to";
 	query->has_to = to != NULL;

@@ -225,7 +225,9 @@ static void say_what_is_guarded(const struct sw_daemon *daemon)
 			sw_slots_rule(&daemon->slots, policy->generation, i);
 
 		if (rule)
-			printf("  line %u: %s\n", rule->line, rule->rule);
+			printf("  line %u: %s%s\n", rule->line,
+			       policy->rules[i].flags & SW_RULE_AUDIT ? "(only recorded) " : "",
+			       rule->rule);
 	}
 	fflush(stdout);
 }
@@ -257,10 +259,12 @@ int sw_daemon_start(struct sw_daemon *daemon, struct sw_fault *fault)
 		return -1;
 	daemon->attached = true;
 	sw_daemon_check(daemon);
-	if (daemon->replaced)
-		sw_daemon_abandon_opening(daemon);
-	else
+	/* After maps were replaced: what was open stays so. What was being opened is not known to the new
+	   maps; if its SYN must be sent again it is dropped, and the event of that ends the socket. */
+	if (!daemon->replaced)
 		treat_existing(daemon);
+	if (daemon->fresh)
+		sw_daemon_tell_policy(daemon);
 	say_what_is_guarded(daemon);
 	return 0;
 }

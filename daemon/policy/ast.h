@@ -192,7 +192,7 @@ struct sw_policy_ast {
 	struct sw_net *nets; /* named ones */
 	struct sw_scope_block *scopes;
 	uint32_t n_rules;   /* check */
-	uint8_t sha256[32]; /* check: of the text and every list file, in order */
+	uint8_t sha256[32]; /* check: of the text, every list file and every id found by a name */
 };
 
 #endif

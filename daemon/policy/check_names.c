@@ -147,6 +147,8 @@ static void check_id(struct sw_checker *checker, struct sw_selector *selector)
 		return;
 	}
 	found = find ? find(world->data, selector->text, &selector->id) : -ENOSYS;
+	if (found >= 0 && checker->digest)
+		sw_digest_add(checker->digest, &selector->id, sizeof(selector->id));
 	if (found == -ENOENT)
 		sw_diag(checker->diags, SW_ERROR, selector->pos, "there is no %s \"%.60s\" here",
 			what, selector->text);

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* digest.h - SHA-256 of a policy and its list files. */
+/*
+ * digest.h - SHA-256 of a policy and of what it reads from this machine: its list files, and the
+ * numbers of users and groups that it names. A user that was removed and made again has another number,
+ * so the same text is another policy then.
+ */
 #ifndef SW_DIGEST_H
 #define SW_DIGEST_H
 

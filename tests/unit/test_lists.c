@@ -262,6 +262,31 @@ static void test_sum(void **state)
 	assert_memory_not_equal(first, second, 32);
 }
 
+static int other_user(void *data, const char *name, uint32_t *id)
+{
+	int found = fake_user(data, name, id);
+
+	*id += 1000;
+	return found;
+}
+
+/* A user that was made again under another number: the text alone does not show it. */
+static void test_sum_of_ids(void **state)
+{
+	static const char text[] = "mode audit\nwho a = user mail\n";
+	const struct fake_file none[] = {{NULL, NULL, 0}};
+	struct sw_world world = fake_world(none);
+	sw_cleanup(checked_free) struct checked first = check(text, &world);
+
+	(void)state;
+	assert_int_equal(first.result, 0);
+	world.user = other_user;
+	sw_cleanup(checked_free) struct checked second = check(text, &world);
+
+	assert_int_equal(second.result, 0);
+	assert_memory_not_equal(first.policy->sha256, second.policy->sha256, 32);
+}
+
 /* ---- reading ---- */
 
 struct folder {
@@ -461,6 +486,7 @@ int main(void)
 		cmocka_unit_test(test_million),
 		cmocka_unit_test(test_most_prefixes),
 		cmocka_unit_test(test_sum),
+		cmocka_unit_test(test_sum_of_ids),
 		cmocka_unit_test_setup_teardown(test_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_read_large, setup, teardown),
 		cmocka_unit_test(test_system_ids),
