@@ -47,16 +47,6 @@ static int open_process(const struct sw_client *client)
 	return (int)syscall(SYS_pidfd_open, peer.pid, 0);
 }
 
-static int ask(const struct sw_ctl *ctl, struct sw_client *client, const json_t *request,
-	       json_t **answer)
-{
-	int r = sw_client_send(client, request, NULL, 0);
-
-	if (!r || r == -EPIPE)
-		r = sw_client_next(client, -1, answer);
-	return r ? sw_ctl_unreachable(ctl, r) : sw_ctl_answer(*answer);
-}
-
 static int no_daemon(const struct sw_ctl *ctl, int error, bool detach)
 {
 	int code = sw_ctl_unreachable(ctl, error);
@@ -100,7 +90,7 @@ static int stop(struct sw_ctl *ctl, int argc, char **argv)
 		return no_daemon(ctl, r, args.detach);
 	process = open_process(&client);
 	request = json_pack("{s:s, s:b}", "request", "stop", "detach", (int)args.detach);
-	r = ask(ctl, &client, request, &answer);
+	r = sw_ctl_exchange(ctl, &client, request, NULL, 0, &answer);
 	if (!r)
 		r = wait_for_end(process);
 	if (r)

@@ -150,6 +150,18 @@ int sw_ctl_answer(const json_t *answer)
 	}
 }
 
+int sw_ctl_exchange(const struct sw_ctl *ctl, struct sw_client *client, const json_t *request,
+		    const int *fds, size_t n_fds, json_t **answer)
+{
+	int r = sw_client_send(client, request, fds, n_fds);
+
+	*answer = NULL;
+	/* A daemon that refuses early may answer before it has read everything. */
+	if (!r || r == -EPIPE)
+		r = sw_client_next(client, -1, answer);
+	return r ? sw_ctl_unreachable(ctl, r) : sw_ctl_answer(*answer);
+}
+
 int sw_ctl_ask(const struct sw_ctl *ctl, const json_t *request, const int *fds, size_t n_fds,
 	       json_t **answer)
 {
@@ -157,12 +169,8 @@ int sw_ctl_ask(const struct sw_ctl *ctl, const json_t *request, const int *fds, 
 	int r = sw_client_open(&client, ctl->run_dir);
 
 	*answer = NULL;
-	if (!r)
-		r = sw_client_send(&client, request, fds, n_fds);
-	/* A daemon that refuses early may answer before it has read everything. */
-	if (!r || r == -EPIPE)
-		r = sw_client_next(&client, -1, answer);
-	return r ? sw_ctl_unreachable(ctl, r) : sw_ctl_answer(*answer);
+	return r ? sw_ctl_unreachable(ctl, r)
+		 : sw_ctl_exchange(ctl, &client, request, fds, n_fds, answer);
 }
 
 const char *sw_string(const json_t *object, const char *member)

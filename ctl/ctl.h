@@ -62,6 +62,11 @@ void sw_complain(const char *format, ...) sw_printf(1, 2);
 int sw_ctl_ask(const struct sw_ctl *ctl, const json_t *request, const int *fds, size_t n_fds,
 	       json_t **answer);
 
+/* The same over a connection that is open already. */
+struct sw_client;
+int sw_ctl_exchange(const struct sw_ctl *ctl, struct sw_client *client, const json_t *request,
+		    const int *fds, size_t n_fds, json_t **answer);
+
 /* Why a connection to the daemon failed, on standard error (`error` is -errno). Exit code. */
 int sw_ctl_unreachable(const struct sw_ctl *ctl, int error);
 

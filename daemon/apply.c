@@ -163,8 +163,7 @@ static int keep_guarded(const struct sw_daemon *daemon, struct sw_apply *apply,
 static int list_guarded(const struct sw_daemon *daemon, struct sw_apply *apply,
 			struct sw_fault *fault)
 {
-	const struct sw_head *head = sw_kernel_head(daemon->kernel);
-	const struct sw_policy *policy = &head->slot[sw_kernel_active(daemon->kernel)];
+	const struct sw_policy *policy = sw_kernel_policy(daemon->kernel);
 	uint64_t ports[65536 / 64];
 
 	for (size_t i = 0; i < sw_count(ports); i++)

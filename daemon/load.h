@@ -85,7 +85,8 @@ unsigned int sw_kernel_check(struct sw_kernel *kernel, struct sw_hook_state stat
 
 /* The map `head`, as the kernel sees it. Read only; writes go through the functions below. */
 const struct sw_head *sw_kernel_head(const struct sw_kernel *kernel);
-unsigned int sw_kernel_active(const struct sw_kernel *kernel); /* the slot in force */
+unsigned int sw_kernel_active(const struct sw_kernel *kernel);            /* the slot in force */
+const struct sw_policy *sw_kernel_policy(const struct sw_kernel *kernel); /* what is in it */
 
 /*
  * Writes the image into the slot that is not in force, with hits of zero, and numbers it: the slot's

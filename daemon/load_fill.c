@@ -202,6 +202,11 @@ unsigned int sw_kernel_active(const struct sw_kernel *kernel)
 	return __atomic_load_n(&kernel->head->active, __ATOMIC_RELAXED) & 1;
 }
 
+const struct sw_policy *sw_kernel_policy(const struct sw_kernel *kernel)
+{
+	return &kernel->head->slot[sw_kernel_active(kernel)];
+}
+
 void sw_kernel_set_confirm(struct sw_kernel *kernel, uint64_t realtime_ns)
 {
 	__atomic_store_n(&kernel->head->confirm_before, realtime_ns, __ATOMIC_SEQ_CST);

@@ -72,10 +72,7 @@ int sw_lock_run_dir(const char *run_dir, struct sw_fault *fault)
 	n = snprintf(text, sizeof(text), "%d\n", getpid());
 	/* The lock is what counts: a full disk keeps nobody from enforcing. Without the number a second
 	   daemon names us by the kernel's list or not at all, but never somebody else. */
-	if (ftruncate(fd, 0) < 0)
-		return sw_fault(fault, SW_EXIT_KERNEL, "cannot write %s: %s", path,
-				strerror(errno));
-	if (pwrite(fd, text, (size_t)n, 0) != n && ftruncate(fd, 0) < 0)
+	if (ftruncate(fd, 0) < 0 || (pwrite(fd, text, (size_t)n, 0) != n && ftruncate(fd, 0) < 0))
 		return sw_fault(fault, SW_EXIT_KERNEL, "cannot write %s: %s", path,
 				strerror(errno));
 	return sw_take_fd(fd);

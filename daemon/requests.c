@@ -215,8 +215,7 @@ static json_t *do_rules(const struct request *request)
 {
 	struct sw_daemon *daemon = request->daemon;
 	const struct sw_slot *active = sw_slots_active(&daemon->slots);
-	const struct sw_policy *policy =
-		&sw_kernel_head(daemon->kernel)->slot[sw_kernel_active(daemon->kernel)];
+	const struct sw_policy *policy = sw_kernel_policy(daemon->kernel);
 	uint64_t hits[SW_RULES_MAX] = {};
 	json_t *answer = done(), *rules = json_array();
 

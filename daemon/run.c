@@ -195,8 +195,7 @@ static int on_check(sd_event_source *source, uint64_t usec, void *data)
 
 const char *sw_daemon_mode(const struct sw_daemon *daemon)
 {
-	const struct sw_head *head = sw_kernel_head(daemon->kernel);
-	const struct sw_policy *policy = &head->slot[sw_kernel_active(daemon->kernel)];
+	const struct sw_policy *policy = sw_kernel_policy(daemon->kernel);
 	uint32_t audit = 0, n = policy->n_rules;
 
 	for (uint32_t i = 0; i < n && i < SW_RULES_MAX; i++)

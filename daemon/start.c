@@ -180,8 +180,7 @@ static int open_parts(struct sw_daemon *daemon, struct sw_fault *fault)
 /* Ports in numbers: "25, 465 and 587". */
 static char *guarded_ports(const struct sw_daemon *daemon)
 {
-	const struct sw_policy *policy =
-		&sw_kernel_head(daemon->kernel)->slot[sw_kernel_active(daemon->kernel)];
+	const struct sw_policy *policy = sw_kernel_policy(daemon->kernel);
 	unsigned int n = 0, total = 0;
 	char *text = NULL;
 	size_t size;
@@ -203,8 +202,7 @@ static char *guarded_ports(const struct sw_daemon *daemon)
 
 static void say_what_is_guarded(const struct sw_daemon *daemon)
 {
-	const struct sw_policy *policy =
-		&sw_kernel_head(daemon->kernel)->slot[sw_kernel_active(daemon->kernel)];
+	const struct sw_policy *policy = sw_kernel_policy(daemon->kernel);
 	const char *mode = sw_daemon_mode(daemon);
 	const char *verb = strcmp(mode, "audit") == 0 ? "watching" : "guarding";
 	sw_autofree char *ports = guarded_ports(daemon), *line = NULL;
