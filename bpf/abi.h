@@ -19,7 +19,9 @@
 #include <linux/types.h>
 #endif
 
-#define SW_ABI_VERSION 1
+#include "bpf/vocabulary.h"
+
+#define SW_ABI_VERSION 2
 
 #define SW_RULES_MAX 256 /* rules in a policy */
 #define SW_ROWS_MAX 512  /* rows: a rule has one for each alternative its lists need */
@@ -31,48 +33,6 @@
 #define SW_RULE_NONE 0xffffu /* no rule: a refusal that no line of the policy asked for */
 #define SW_ROW_NONE 0xffffu
 #define SW_GROUPS_MAX 64 /* supplementary groups looked at; a caller with more is unidentified */
-
-/* What happened to a connection or a packet. Names: sw_verdict_name() of the policy library. */
-enum sw_verdict {
-	SW_VERDICT_ALLOW = 0, /* passed */
-	SW_VERDICT_REJECT,    /* refused, the caller was told (host: EACCES; edge: TCP RST) */
-	SW_VERDICT_DROP,      /* refused (host: EACCES as well, connect() never hangs) */
-	SW_VERDICT_REDIRECT,  /* passed, to another destination */
-	SW_VERDICT_AUDIT,     /* passed and recorded; with a reason: enforcing would have refused */
-	SW_VERDICT_RESET,     /* a connection that was open was ended */
-	SW_VERDICT_MAX
-};
-
-/* Why. The list is fixed: monitoring and scripts match on the names. */
-enum sw_reason {
-	SW_REASON_NONE = 0,
-	SW_REASON_NOT_PERMITTED, /* a rule says so */
-	SW_REASON_UNIDENTIFIED,  /* a rule depends on what could not be found out (path too long,
-					   too many groups, a kernel worker): refused, design 2.7 */
-	SW_REASON_UNATTRIBUTED, /* a packet to a guarded port whose socket connect() did not pass */
-	SW_REASON_MALFORMED,    /* headers that cannot be walked on a guarded socket */
-	SW_REASON_TABLE_FULL,   /* no memory to remember the connection */
-	SW_REASON_NO_TARGET,    /* redirect has no target of this address family */
-	SW_REASON_EXISTING,     /* the connection is older than the policy: let finish, or reset */
-	SW_REASON_CLEARTEXT_COMMAND,
-	SW_REASON_STARTTLS_INJECTION,
-	SW_REASON_STARTTLS_STRIPPED,
-	SW_REASON_NOT_TLS,
-	SW_REASON_TLS_TOO_OLD,
-	SW_REASON_RESEND_MISMATCH,
-	SW_REASON_TOO_LONG,
-	SW_REASON_MAX
-};
-
-/* What a rule asks for. */
-enum sw_action {
-	SW_ACTION_ALLOW = 0,
-	SW_ACTION_REJECT,
-	SW_ACTION_DROP,
-	SW_ACTION_REDIRECT,
-	SW_ACTION_AUDIT, /* allow, and record every connection */
-	SW_ACTION_MAX
-};
 
 /* A set of rows. Row r is bit r % 64 of word r / 64; rows stand in the order of the policy, so the
    lowest bit that is set is the first match. */
@@ -98,15 +58,18 @@ enum sw_dim {
 };
 
 /* Rule flags. */
-#define SW_RULE_AUDIT 0x01 /* `mode audit` covers this rule: decide and record, refuse nothing */
+#define SW_RULE_AUDIT 0x01    /* `mode audit` covers this rule: decide and record, refuse nothing */
+#define SW_RULE_IMPLICIT 0x02 /* require tls implicit: a ClientHello first */
+#define SW_RULE_STARTTLS 0x04 /* require tls starttls; neither: as the port has it */
+#define SW_RULE_PROXY 0x08    /* a PROXY protocol header may stand before everything else */
 
 /* One rule as the kernel needs it; index = rule number - 1, in the order of the file. */
 struct sw_rule {
-	__u8 action; /* enum sw_action */
-	__u8 flags;  /* SW_RULE_* */
-	__u16 port4; /* redirect: port for IPv4 (and v4-mapped) connections, 0 = no target */
-	__u16 port6; /* redirect: port for IPv6 connections, 0 = no target */
-	__u16 reserved;
+	__u8 action;       /* enum sw_action */
+	__u8 flags;        /* SW_RULE_* */
+	__u16 port4;       /* redirect: port for IPv4 (and v4-mapped) connections, 0 = no target */
+	__u16 port6;       /* redirect: port for IPv6 connections, 0 = no target */
+	__u16 tls_version; /* require tls: the oldest that may be negotiated, 0x0301 to 0x0304; 0: any */
 	__u8 target4[16]; /* redirect: v4-mapped */
 	__u8 target6[16]; /* redirect: IPv6, or v4-mapped when only an IPv4 target was given */
 };
@@ -210,10 +173,43 @@ struct sw_caller {
 	char cgroup[SW_NAME_MAX]; /* relative to the guarded cgroup, "/" is itself */
 };
 
-enum sw_event_kind {
-	SW_EVENT_CONNECT = 1, /* a connect() was decided */
-	SW_EVENT_PACKET,      /* a packet was decided on the way out */
-	SW_EVENT_KIND_MAX
+/* A connection to a guarded port that was let through: value of the map `flows`, the key is the
+   socket's cookie. Times are CLOCK_BOOTTIME. */
+struct sw_flow {
+	__u64 opened_ns;
+	__u64 changed_ns;     /* last change of state */
+	__u64 ended_ns;       /* 0: live */
+	__u64 generation;     /* of the policy that let it through */
+	__u64 sent, received; /* bytes of payload, set when it has ended */
+	__u16 rule;           /* index */
+	__u16 src_port;       /* 0: not known yet */
+	__u16 dst_port;       /* where the socket goes, after a redirect */
+	__u16 asked_port;     /* what the program asked for */
+	__u8 src[16];
+	__u8 dst[16];
+	__u8 asked[16];
+	__u8 state;        /* enum sw_flow_state */
+	__u8 reason;       /* enum sw_reason: why condemned or recorded */
+	__u8 tls;          /* enum sw_tls */
+	__u8 family;       /* as in struct sw_event */
+	__u16 tls_version; /* negotiated, from the ServerHello; 0: not known (yet) */
+	__u16 cipher;      /* likewise, TLS cipher suite number */
+	struct sw_caller caller;
+};
+
+/*
+ * A record of the ring buffer `samples`: TLS records of one side, from its hello on. They follow this
+ * header, `length` bytes and up to seven more. A client's are its ClientHello; a server's end with its
+ * ServerHello in TLS 1.3, in older versions they are what came in order and fits. A pretender's hello
+ * may hold anything, so the reader wipes it.
+ */
+struct sw_sample {
+	__u16 version; /* SW_ABI_VERSION */
+	__u16 length;
+	__u16 reserved;
+	__u8 from_server;
+	__u8 whole; /* not cut for want of room */
+	__u64 cookie;
 };
 
 /* A record of the ring buffer `events`. */
@@ -232,27 +228,17 @@ struct sw_event {
 	__u16 src_port;   /* 0 when not bound yet */
 	__u16 dst_port;   /* as the program asked for it */
 	__u16 new_port;   /* redirect: where it went instead */
-	__u32 reserved;
+	__u8 verb;        /* enum sw_verb: of the command that was refused */
+	__u8 verb_length; /* letters of it that were seen before it was refused */
+	__u8 mechanism;   /* enum sw_mechanism, of AUTH */
+	__u8 from_server; /* the server's bytes were at fault */
 	__u8 src[16];
 	__u8 dst[16];
 	__u8 new_dst[16];
+	__u16 tls_version; /* as in struct sw_flow */
+	__u8 tls;
+	__u8 reserved[5];
 	struct sw_caller caller;
-};
-
-/* The map `counters`: exact, whatever happens to the events. */
-enum sw_counter {
-	SW_COUNT_CONNECT = 0, /* connect() to a guarded port */
-	SW_COUNT_ALLOWED,
-	SW_COUNT_REFUSED, /* EACCES */
-	SW_COUNT_REDIRECTED,
-	SW_COUNT_AUDITED,        /* would have been refused */
-	SW_COUNT_UNIDENTIFIED,   /* of the refused or audited: the caller could not be told */
-	SW_COUNT_PACKET_DROPPED, /* dropped by the backstop */
-	SW_COUNT_EXISTING,       /* connections older than the policy that were let finish */
-	SW_COUNT_EVENTS,         /* records handed to the ring buffer */
-	SW_COUNT_SUPPRESSED,     /* events left out by the flood limiter */
-	SW_COUNT_LOST,           /* events for which the ring buffer had no room */
-	SW_COUNT_MAX
 };
 
 #ifndef __bpf__
@@ -263,7 +249,9 @@ SW_SIZE(struct sw_id_key, 8);
 SW_SIZE(struct sw_cgroup_key, 260);
 SW_SIZE(struct sw_prefix_key, 20);
 SW_SIZE(struct sw_caller, 560);
-SW_SIZE(struct sw_event, 656);
+SW_SIZE(struct sw_event, 664);
+SW_SIZE(struct sw_flow, 56 + 48 + 8 + 560);
+SW_SIZE(struct sw_sample, 16);
 SW_SIZE(struct sw_policy, 16 + 8192 + 7 * 64 + 64 + 8 + 272 + 65536 + 1024 + 10240);
 SW_SIZE(struct sw_head, 32 + 2 * sizeof(struct sw_policy));
 SW_SIZE(struct sw_rule_info, 776);

@@ -18,16 +18,11 @@
 #include "bpf/decide.h"
 #include "bpf/emit.h"
 #include "bpf/enforced.h"
+#include "bpf/gated.h"
 #include "bpf/kernel.h"
 #include "bpf/maps.h"
-
-#define SW_PARSE_LOAD(from, offset, to, size) bpf_skb_load_bytes(from, offset, to, size)
 #include "bpf/parse.h"
 #include "bpf/passed.h"
-
-/* What the egress program answers. */
-#define SW_SKB_DROP 0
-#define SW_SKB_PASS 1
 
 /* ---- the header at a glance ---- */
 
@@ -231,18 +226,6 @@ SW_INLINE __u8 sw_judge_packet(const struct sw_out *out, const struct sw_packet 
 	return SW_REASON_UNATTRIBUTED;
 }
 
-/* Walks the headers. Not static, so that the verifier looks at it once by itself: what follows then
-   is one case for it, not one for each way through the headers. */
-__noinline int sw_walk_headers(struct __sk_buff *skb, struct sw_packet *packet)
-{
-	if (!packet)
-		return -1;
-	sw_parse_begin(packet);
-	packet->ether = bpf_ntohs(skb->protocol);
-	sw_parse_ip(skb, packet);
-	return 0;
-}
-
 /* The long way: walks the headers and decides. */
 static __noinline int sw_walk_packet(struct sw_out *out)
 {
@@ -278,14 +261,18 @@ SW_INLINE int sw_backstop(struct __sk_buff *skb)
 	out.tcp = out.sk && out.sk->type == SW_SOCK_STREAM && out.sk->protocol == SW_IPPROTO_TCP;
 	if (out.tcp && port == (int)socket_port) {
 		st = bpf_sk_storage_get(&sockets, out.sk, 0, 0);
-		if (st && sw_passed(st, port) && !sw_has_left(skb, out.sk, st))
-			return SW_SKB_PASS; /* connect() let it through */
+		if (st && sw_passed(st, port) && !sw_has_left(skb, out.sk, st)) /* connect() did */
+			return st->gated ? sw_gated_egress(skb, out.sk, st) : SW_SKB_PASS;
 	}
 	out.policy = policy;
 	out.guarded = at->cgroup_id;
 	out.slot = slot;
 	out.socket_port = out.tcp ? socket_port : 0;
-	return sw_walk_packet(&out);
+	if (sw_walk_packet(&out) == SW_SKB_DROP)
+		return SW_SKB_DROP;
+	/* What is not plain to see is for the gate to read as well. */
+	st = out.tcp ? bpf_sk_storage_get(&sockets, out.sk, 0, 0) : 0;
+	return st && st->gated ? sw_gated_egress(skb, out.sk, st) : SW_SKB_PASS;
 }
 
 #endif

@@ -70,7 +70,7 @@ static long sw_descend_step(__u32 index, struct sw_climb *climb)
 					    BPF_CORE_READ(node, name));
 	/* `written` counts the NUL, whose place the slash takes; a NUL must fit behind the whole. */
 	if (written <= 1 || at + written >= SW_NAME_MAX) {
-		st->caller.flags |= SW_CALLER_CGROUP_LONG;
+		st->flow.caller.flags |= SW_CALLER_CGROUP_LONG;
 		return 1;
 	}
 	length = written - 1;
@@ -104,7 +104,7 @@ SW_INLINE void sw_identify_cgroup(struct sw_sock *st, const struct sw_who *who, 
 	st->cgroup.path[0] = '/';
 	st->offset = 1;
 	if (!cgroup || level > SW_CGROUP_DEPTH_MAX) {
-		st->caller.flags |= SW_CALLER_CGROUP_LONG;
+		st->flow.caller.flags |= SW_CALLER_CGROUP_LONG;
 		level = 0;
 	}
 	st->level = level;
@@ -116,7 +116,17 @@ SW_INLINE void sw_identify_cgroup(struct sw_sock *st, const struct sw_who *who, 
 	length = st->cgroup_length;
 	SW_OPAQUE(length);
 	length &= SW_NAME_MAX - 1;
-	bpf_probe_read_kernel(st->caller.cgroup, length, st->cgroup.path);
+	bpf_probe_read_kernel(st->flow.caller.cgroup, length, st->cgroup.path);
+}
+
+/* Both names. Not static, so that the verifier looks at it once by itself. */
+__noinline int sw_identify_names(struct sw_sock *st, const struct sw_who *who, __u64 guarded)
+{
+	if (!st || !who)
+		return -1;
+	sw_identify_exe(st, who);
+	sw_identify_cgroup(st, who, guarded);
+	return 0;
 }
 
 #endif

@@ -8,6 +8,7 @@
 #include "bpf/decide.h"
 #include "bpf/emit.h"
 #include "bpf/enforced.h"
+#include "bpf/flows.h"
 #include "bpf/kernel.h"
 #include "bpf/maps.h"
 
@@ -86,11 +87,15 @@ SW_INLINE void sw_count_decision(const struct sw_decision *decision)
 }
 
 /* Nothing of what an earlier connect of this socket left may be taken for this one's. */
-SW_INLINE void sw_sock_begin(struct sw_sock *st, __u64 generation)
+SW_INLINE void sw_sock_begin(struct bpf_sock *sk, struct sw_sock *st, __u64 generation)
 {
 	SW_WRITE_ONCE(st->state, SW_SOCK_UNKNOWN);
-	st->generation = generation;
-	st->rule = SW_RULE_NONE;
+	if (st->gated)
+		bpf_sk_storage_delete(&gates, sk);
+	SW_WRITE_ONCE(st->gated, SW_UNGATED);
+	st->flow.opened_ns = 0;
+	st->flow.generation = generation;
+	st->flow.rule = SW_RULE_NONE;
 	st->redirected = 0;
 	st->to_local = 0;
 	st->existing = 0;
@@ -126,14 +131,58 @@ SW_INLINE void sw_redirect(struct bpf_sock_addr *ctx, int socket6, struct sw_soc
 			   struct sw_report *report)
 {
 	if (decision->ipv4)
-		__builtin_memcpy(st->addr, rule->target4, sizeof(st->addr));
+		__builtin_memcpy(st->flow.dst, rule->target4, sizeof(st->flow.dst));
 	else
-		__builtin_memcpy(st->addr, rule->target6, sizeof(st->addr));
+		__builtin_memcpy(st->flow.dst, rule->target6, sizeof(st->flow.dst));
 	st->port = decision->port;
 	st->redirected = 1;
-	__builtin_memcpy(report->new_dst, st->addr, sizeof(report->new_dst));
+	__builtin_memcpy(report->new_dst, st->flow.dst, sizeof(report->new_dst));
 	report->new_port = decision->port;
-	sw_set_user_addr(ctx, socket6, st->addr, decision->port);
+	sw_set_user_addr(ctx, socket6, st->flow.dst, decision->port);
+}
+
+/* An additional subflow of an MPTCP connection carries bytes out of its middle; the gate reads one
+   subflow from its beginning, and could be made to read words in another order than the server. */
+static __noinline int sw_is_additional(struct bpf_sock *sk)
+{
+	struct inet_connection_sock *icsk = (void *)(unsigned long)sw_address(sk);
+	struct mptcp_subflow_context *subflow;
+
+	if (!bpf_core_type_exists(struct mptcp_subflow_context) ||
+	    !BPF_CORE_READ((struct tcp_sock *)icsk, is_mptcp))
+		return 0;
+	subflow = BPF_CORE_READ(icsk, icsk_ulp_data);
+	return BPF_CORE_READ_BITFIELD_PROBED(subflow, request_join);
+}
+
+/* Makes the gate of a connection that is let through. Enum sw_reason: why that cannot be. */
+static __noinline __u32 sw_arm(struct bpf_sock *sk, struct sw_sock *st, const struct sw_rule *rule)
+{
+	struct sw_gated *gated;
+
+	if (sw_is_additional(sk))
+		return SW_REASON_UNIDENTIFIED;
+	gated = bpf_sk_storage_get(&gates, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!gated)
+		return SW_REASON_TABLE_FULL;
+	sw_gate_begin(&gated->gate, rule->action, rule->flags, st->flow.asked_port,
+		      rule->tls_version);
+	SW_WRITE_ONCE(st->gated, SW_GATED);
+	return SW_REASON_NONE;
+}
+
+/* What the rule wants of a connection that is let through to where it was meant to go. Where that is
+   only recorded, it goes on without a gate when there can be none. */
+SW_INLINE void sw_let_through(struct bpf_sock *sk, struct sw_sock *st, const struct sw_rule *rule,
+			      struct sw_decision *decision)
+{
+	__u32 reason;
+
+	if (rule->action != SW_ACTION_TLS && rule->action != SW_ACTION_AUDIT)
+		return;
+	reason = sw_arm(sk, st, rule);
+	if (reason && rule->action == SW_ACTION_TLS && !(rule->flags & SW_RULE_AUDIT))
+		sw_decide_refuse(decision, SW_VERDICT_REJECT, reason);
 }
 
 /* A connect of a TCP socket to a guarded port. */
@@ -161,19 +210,27 @@ SW_INLINE int sw_connect_guarded(struct bpf_sock_addr *ctx, int socket6, struct 
 	if (!st)
 		return sw_connect_no_memory(ctx, call, &report);
 
-	sw_sock_begin(st, report.generation);
-	__builtin_memcpy(st->asked, report.dst, sizeof(st->asked));
-	__builtin_memcpy(st->addr, report.dst, sizeof(st->addr));
-	st->asked_port = st->port = port;
+	sw_sock_begin(sk, st, report.generation);
+	__builtin_memcpy(st->flow.asked, report.dst, sizeof(st->flow.asked));
+	__builtin_memcpy(st->flow.dst, report.dst, sizeof(st->flow.dst));
+	st->flow.asked_port = st->port = port;
 	sw_identify(st, sk, &call->who);
 	rule = sw_call_decide(call, &decision, &index);
+	st->flow.rule = index;
+	if (rule && !decision.refuse && !decision.port)
+		sw_let_through(sk, st, rule, &decision);
 	report.verdict = decision.verdict;
 	report.reason = decision.reason;
-	report.rule = st->rule = index;
+	report.rule = index;
 	if (rule && decision.port)
 		sw_redirect(ctx, socket6, st, rule, &decision, &report);
 	else
 		st->to_local = sw_only_local(call);
+	st->cookie = report.cookie;
+	if (!decision.refuse) {
+		sw_identify_names(st, &call->who, call->guarded);
+		sw_flow_begin(st, report.family);
+	}
 	SW_WRITE_ONCE(st->state, decision.refuse ? SW_SOCK_REFUSED : SW_SOCK_PASSED);
 
 	sw_count_decision(&decision);
@@ -196,6 +253,7 @@ SW_INLINE int sw_connect(struct bpf_sock_addr *ctx, int socket6)
 	__u32 zero = 0;
 	struct sw_head *at = bpf_map_lookup_elem(&head, &zero);
 	struct sw_call call = {};
+	struct bpf_sock *sk;
 	struct sw_sock *st;
 	__u16 port = bpf_ntohs(ctx->user_port);
 
@@ -207,10 +265,11 @@ SW_INLINE int sw_connect(struct bpf_sock_addr *ctx, int socket6)
 		return sw_connect_guarded(ctx, socket6, &call, port);
 	/* No rule names this port: passes whatever happens. What an earlier connect of the socket was
 	   told must not be told about this one. */
-	if (ctx->sk) {
-		st = bpf_sk_storage_get(&sockets, ctx->sk, 0, 0);
+	sk = ctx->sk;
+	if (sk) {
+		st = bpf_sk_storage_get(&sockets, sk, 0, 0);
 		if (st)
-			sw_sock_begin(st, 0);
+			sw_sock_begin(sk, st, 0);
 	}
 	return SW_ADDR_PASS;
 }
@@ -224,9 +283,9 @@ SW_INLINE int sw_getpeername(struct bpf_sock_addr *ctx, int socket6)
 	if (!st || !st->redirected || bpf_ntohs(ctx->user_port) != st->port)
 		return SW_ADDR_PASS;
 	sw_user_addr(ctx, socket6, (__u8 *)peer);
-	addr = (__u64 *)st->addr;
+	addr = (__u64 *)st->flow.dst;
 	if (peer[0] == addr[0] && peer[1] == addr[1])
-		sw_set_user_addr(ctx, socket6, st->asked, st->asked_port);
+		sw_set_user_addr(ctx, socket6, st->flow.asked, st->flow.asked_port);
 	return SW_ADDR_PASS;
 }
 

@@ -75,10 +75,10 @@ SW_INLINE int sw_find_groups(struct sw_call *call)
 	__builtin_memset(&st->groups, 0, sizeof(st->groups));
 	if (!groups)
 		return 0;
-	sw_vec_or(&st->groups, sw_rows_of_id(call->slot, SW_DIM_GROUP, st->caller.gid));
+	sw_vec_or(&st->groups, sw_rows_of_id(call->slot, SW_DIM_GROUP, st->flow.caller.gid));
 	n = BPF_CORE_READ(groups, ngroups);
 	if (n > SW_GROUPS_MAX) {
-		st->caller.flags |= SW_CALLER_GROUPS_MANY;
+		st->flow.caller.flags |= SW_CALLER_GROUPS_MANY;
 		return 0;
 	}
 	bpf_loop(n, sw_group_step, call, 0);
@@ -109,7 +109,7 @@ SW_INLINE const struct sw_vec *sw_find_prefix(struct sw_call *call)
 	__u64 class;
 
 	st->class = SW_CLASS_NONE;
-	__builtin_memcpy(st->prefix.addr, st->asked, sizeof(st->asked));
+	__builtin_memcpy(st->prefix.addr, st->flow.asked, sizeof(st->flow.asked));
 	bpf_loop(call->policy->n_lengths[!call->ipv4], sw_prefix_step, call, 0);
 	class = st->class;
 	if (class >= SW_CLASSES_MAX)
@@ -129,8 +129,8 @@ SW_INLINE int sw_is_loopback(const __u8 *addr, __u32 ipv4)
 
 SW_INLINE const struct sw_vec *sw_find_local(struct sw_call *call)
 {
-	if (sw_is_loopback(call->st->asked, call->ipv4) ||
-	    bpf_map_lookup_elem(&local, call->st->asked))
+	if (sw_is_loopback(call->st->flow.asked, call->ipv4) ||
+	    bpf_map_lookup_elem(&local, call->st->flow.asked))
 		return &call->policy->local;
 	return 0;
 }
@@ -143,7 +143,7 @@ SW_INLINE const struct sw_vec *sw_find_cgroup(struct sw_call *call)
 	__u64 length;
 
 	sw_identify_cgroup(st, &call->who, call->guarded);
-	bpf_probe_read_kernel(st->cgroup.path, sizeof(st->cgroup.path), st->caller.cgroup);
+	bpf_probe_read_kernel(st->cgroup.path, sizeof(st->cgroup.path), st->flow.caller.cgroup);
 	length = st->cgroup_length;
 	if (length > 1) {
 		SW_OPAQUE(length);
@@ -172,7 +172,7 @@ SW_INLINE const struct sw_vec *sw_find_unit(struct sw_call *call)
 	length &= SW_NAME_MAX - 1;
 	if (at + length > SW_NAME_MAX)
 		return 0;
-	bpf_probe_read_kernel(st->unit.name, length, &st->caller.cgroup[at]);
+	bpf_probe_read_kernel(st->unit.name, length, &st->flow.caller.cgroup[at]);
 	return sw_rows_of_name(call->slot, &st->unit);
 }
 
@@ -186,10 +186,10 @@ SW_INLINE const struct sw_vec *sw_find_exe(struct sw_call *call, int *decided)
 	sw_identify_exe(st, &call->who);
 	/* A file without a name on the host matches nothing; that is certain. */
 	*decided = 1;
-	if (st->caller.flags & SW_CALLER_EXE_FOREIGN)
+	if (st->flow.caller.flags & SW_CALLER_EXE_FOREIGN)
 		return 0;
-	*decided = !(st->caller.flags & SW_CALLER_EXE_LONG);
-	return *decided ? sw_rows_of_name(call->slot, st->caller.exe) : 0;
+	*decided = !(st->flow.caller.flags & SW_CALLER_EXE_LONG);
+	return *decided ? sw_rows_of_name(call->slot, st->flow.caller.exe) : 0;
 }
 
 /* ---- the decision ---- */
@@ -202,7 +202,7 @@ SW_INLINE const struct sw_vec *sw_find(struct sw_call *call, __u32 dim, int *dec
 	*decided = 1;
 	switch (dim) {
 	case SW_DIM_USER:
-		return sw_rows_of_id(call->slot, SW_DIM_USER, st->caller.uid);
+		return sw_rows_of_id(call->slot, SW_DIM_USER, st->flow.caller.uid);
 	case SW_DIM_GROUP:
 		*decided = sw_find_groups(call);
 		return &st->groups;
@@ -210,12 +210,12 @@ SW_INLINE const struct sw_vec *sw_find(struct sw_call *call, __u32 dim, int *dec
 		return sw_find_prefix(call);
 	case SW_DIM_CGROUP:
 		found = sw_find_cgroup(call);
-		*decided = !(st->caller.flags & SW_CALLER_CGROUP_LONG);
+		*decided = !(st->flow.caller.flags & SW_CALLER_CGROUP_LONG);
 		return found;
 	case SW_DIM_UNIT:
 		found = sw_find_unit(call);
 		/* The topmost component may be known although the path is too long. */
-		*decided = st->unit_length || !(st->caller.flags & SW_CALLER_CGROUP_LONG);
+		*decided = st->unit_length || !(st->flow.caller.flags & SW_CALLER_CGROUP_LONG);
 		return found;
 	default:
 		return sw_find_exe(call, decided);
@@ -253,7 +253,7 @@ SW_INLINE int sw_only_local(const struct sw_call *call)
 	return class >= SW_CLASSES_MAX || !sw_vec_has(&call->policy->classes[class], row);
 }
 
-/* Which rule says what about the caller in st->caller and the destination in st->asked? */
+/* Which rule says what about the caller in st->flow.caller and the destination in st->flow.asked? */
 SW_INLINE const struct sw_rule *sw_call_decide(struct sw_call *call, struct sw_decision *decision,
 					       __u32 *rule)
 {
@@ -261,7 +261,7 @@ SW_INLINE const struct sw_rule *sw_call_decide(struct sw_call *call, struct sw_d
 	const struct sw_rule *found = 0;
 	__u64 index;
 
-	sw_match_begin(&st->match, sw_rows_of_port(call->slot, st->asked_port));
+	sw_match_begin(&st->match, sw_rows_of_port(call->slot, st->flow.asked_port));
 	bpf_loop(SW_DIM_MAX, sw_call_step, call, 0);
 	index = sw_match_rule(&st->match, call->policy);
 	*rule = index;

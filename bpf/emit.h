@@ -44,8 +44,8 @@ struct sw_report {
 };
 
 /* The limiter's memory of this report and caller; NULL when there is no room for it. */
-SW_INLINE struct sw_limit *sw_limit_of(const struct sw_report *report,
-				       const struct sw_caller *caller)
+static __noinline struct sw_limit *sw_limit_of(const struct sw_report *report,
+					       const struct sw_caller *caller)
 {
 	struct sw_limit_key key = {
 		.generation = report->generation,
@@ -99,7 +99,10 @@ SW_INLINE void sw_event_fill(struct sw_event *event, const struct sw_report *rep
 	event->src_port = report->src_port;
 	event->dst_port = report->dst_port;
 	event->new_port = report->new_port;
-	event->reserved = 0;
+	event->verb = event->verb_length = event->mechanism = event->from_server = 0;
+	event->tls_version = 0;
+	event->tls = SW_TLS_NONE;
+	__builtin_memset(event->reserved, 0, sizeof(event->reserved));
 	__builtin_memcpy(event->src, report->src, sizeof(event->src));
 	__builtin_memcpy(event->dst, report->dst, sizeof(event->dst));
 	__builtin_memcpy(event->new_dst, report->new_dst, sizeof(event->new_dst));
@@ -113,28 +116,24 @@ SW_INLINE void sw_event_fill(struct sw_event *event, const struct sw_report *rep
 	}
 }
 
-/*
- * Reports, unless the limiter holds it back. `st` is the socket's memory with the cheap part of the
- * caller in it; the names are completed here, as only what is reported needs them. It may be NULL:
- * there was no memory, and the event tells the verdict alone.
- */
-static __noinline void sw_emit(const struct sw_report *report, struct sw_sock *st,
-			       const struct sw_who *who, __u64 guarded)
+/* What an event of the gate says beside the rest. */
+SW_INLINE void sw_event_gate(struct sw_event *event, const struct sw_sock *st)
 {
-	struct sw_limit *limit = sw_limit_of(report, st ? &st->caller : 0);
+	event->verb = st->verb;
+	event->verb_length = st->verb_length;
+	event->mechanism = st->mechanism;
+	event->from_server = st->from_server;
+	event->tls_version = st->flow.tls_version;
+	event->tls = st->flow.tls;
+}
+
+static __noinline void sw_emit_now(const struct sw_report *report, const struct sw_sock *st,
+				   struct sw_limit *limit)
+{
 	__u64 now = bpf_ktime_get_boot_ns();
 	struct sw_event *event;
 	__u32 suppressed = 0;
 
-	if (limit && !sw_limit_permits(limit, now)) {
-		__sync_fetch_and_add(&limit->suppressed, 1);
-		sw_count(SW_COUNT_SUPPRESSED);
-		return;
-	}
-	if (st) {
-		sw_identify_exe(st, who);
-		sw_identify_cgroup(st, who, guarded);
-	}
 	if (limit)
 		suppressed = __sync_lock_test_and_set(&limit->suppressed, 0);
 	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
@@ -144,9 +143,34 @@ static __noinline void sw_emit(const struct sw_report *report, struct sw_sock *s
 		sw_count(SW_COUNT_LOST);
 		return;
 	}
-	sw_event_fill(event, report, st ? &st->caller : 0, now, suppressed);
+	sw_event_fill(event, report, st ? &st->flow.caller : 0, now, suppressed);
+	if (st && report->kind == SW_EVENT_GATE)
+		sw_event_gate(event, st);
 	sw_count(SW_COUNT_EVENTS);
 	bpf_ringbuf_submit(event, 0);
+}
+
+/*
+ * Reports, unless the limiter holds it back. `st` is the socket's memory with the cheap part of the
+ * caller in it; the names are completed here, as only what is reported needs them. It may be NULL:
+ * there was no memory, and the event tells the verdict alone. The gate's events are not held back: the
+ * daemon ends the connection for each, and a connection must have been made for each.
+ */
+SW_INLINE void sw_emit(const struct sw_report *report, struct sw_sock *st, const struct sw_who *who,
+		       __u64 guarded)
+{
+	struct sw_limit *limit = 0;
+
+	if (report->kind != SW_EVENT_GATE)
+		limit = sw_limit_of(report, st ? &st->flow.caller : 0);
+	if (limit && !sw_limit_permits(limit, bpf_ktime_get_boot_ns())) {
+		__sync_fetch_and_add(&limit->suppressed, 1);
+		sw_count(SW_COUNT_SUPPRESSED);
+		return;
+	}
+	if (st)
+		sw_identify_names(st, who, guarded);
+	sw_emit_now(report, st, limit);
 }
 
 #endif

@@ -6,6 +6,9 @@
  */
 #include "bpf/backstop.h"
 #include "bpf/connect.h"
+#include "bpf/flows.h"
+#include "bpf/gated.h"
+#include "bpf/samples.h"
 
 char sw_license[] SEC("license") = "GPL";
 
@@ -38,4 +41,25 @@ SEC("cgroup_skb/egress")
 int sw_egress(struct __sk_buff *skb)
 {
 	return sw_backstop(skb);
+}
+
+SEC("cgroup_skb/ingress")
+int sw_ingress(struct __sk_buff *skb)
+{
+	return sw_arrival(skb);
+}
+
+SEC("sockops")
+int sw_sockops(struct bpf_sock_ops *ctx)
+{
+	return sw_flow_ops(ctx);
+}
+
+/* Never attached: the daemon runs it to have what it read from `samples` overwritten. */
+SEC("cgroup_skb/egress")
+int sw_wipe(struct __sk_buff *skb)
+{
+	(void)skb;
+	sw_wipe_samples();
+	return SW_SKB_PASS;
 }

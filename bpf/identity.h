@@ -34,7 +34,7 @@ SW_INLINE __u64 sw_address(const void *pointer)
 
 SW_INLINE void sw_caller_clear(struct sw_sock *st)
 {
-	__builtin_memset(&st->caller, 0, sizeof(st->caller));
+	__builtin_memset(&st->flow.caller, 0, sizeof(st->flow.caller));
 	st->have = 0;
 	st->unit_at = 0;
 	st->unit_length = 0;
@@ -50,7 +50,7 @@ SW_INLINE void sw_identify_owner(struct sw_sock *st, const void *pointer, struct
 	struct sock *sk = (struct sock *)(unsigned long)sw_address(pointer);
 	struct cgroup *cgroup = BPF_CORE_READ(sk, sk_cgrp_data.cgroup);
 	struct socket *socket = BPF_CORE_READ(sk, sk_socket);
-	struct sw_caller *caller = &st->caller;
+	struct sw_caller *caller = &st->flow.caller;
 
 	caller->flags = SW_CALLER_WORKER;
 	caller->uid = socket ? BPF_CORE_READ((struct socket_alloc *)socket, vfs_inode.i_uid.val)
@@ -93,7 +93,7 @@ SW_INLINE int sw_identify_task(struct sw_caller *caller, struct sw_who *who)
 SW_INLINE void sw_identify(struct sw_sock *st, const void *sk, struct sw_who *who)
 {
 	sw_caller_clear(st);
-	if (sw_identify_task(&st->caller, who))
+	if (sw_identify_task(&st->flow.caller, who))
 		sw_identify_owner(st, sk, who);
 }
 
@@ -115,7 +115,7 @@ SW_INLINE int sw_walk_name(struct sw_sock *st, struct dentry *dentry)
 	length = name.len;
 	start = st->offset;
 	if (length >= SW_NAME_MAX || length + 1 > start) {
-		st->caller.flags |= SW_CALLER_EXE_LONG;
+		st->flow.caller.flags |= SW_CALLER_EXE_LONG;
 		return 1;
 	}
 	start -= length + 1;
@@ -163,7 +163,7 @@ static long sw_walk_step(__u32 index, struct sw_walk *walk)
 		   mount. Its name leads nowhere here, so it matches nothing. */
 		if (!sw_is_slash(dentry))
 			sw_walk_name(st, dentry);
-		st->caller.flags |= SW_CALLER_EXE_FOREIGN;
+		st->flow.caller.flags |= SW_CALLER_EXE_FOREIGN;
 		st->done = 1;
 		return 1;
 	}
@@ -226,18 +226,18 @@ SW_INLINE void sw_identify_exe(struct sw_sock *st, const struct sw_who *who)
 	st->have |= SW_HAVE_EXE;
 	dentry = BPF_CORE_READ(file, f_path.dentry);
 	if (!BPF_CORE_READ(dentry, d_hash.pprev) && BPF_CORE_READ(dentry, d_parent) != dentry)
-		st->caller.flags |= SW_CALLER_EXE_DELETED;
+		st->flow.caller.flags |= SW_CALLER_EXE_DELETED;
 
 	/* The second half stays zero: it is what follows a name that is shorter than the key. */
 	__builtin_memset(st->path, 0, sizeof(st->path));
 	sw_walk_begin(st, file);
 	bpf_loop(SW_WALK_MAX, sw_walk_step, &walk, 0);
 	if (!st->done)
-		st->caller.flags |= SW_CALLER_EXE_LONG;
+		st->flow.caller.flags |= SW_CALLER_EXE_LONG;
 	start = st->offset;
 	SW_OPAQUE(start);
 	start &= SW_NAME_MAX - 1;
-	bpf_probe_read_kernel(st->caller.exe, sizeof(st->caller.exe), &st->path[start]);
+	bpf_probe_read_kernel(st->flow.caller.exe, sizeof(st->flow.caller.exe), &st->path[start]);
 }
 
 #endif

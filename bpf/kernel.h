@@ -43,7 +43,7 @@ typedef __u64 __le64, __be64;
 #define SW_WRITE_ONCE(to, value) (*(volatile __typeof__(to) *)&(to) = (value))
 
 /* <asm-generic/errno-base.h>, <linux/socket.h>, <linux/net.h>, <net/tcp_states.h>,
-   <linux/sched.h>: values of the kernel's interface to programs, or of its BTF-less macros. */
+   <linux/sched.h>, <linux/skbuff.h>: values of the kernel's interface to programs, or of its BTF-less macros. */
 #define SW_EACCES 13
 #define SW_SOCK_STREAM 1
 #define SW_SOCK_RAW 3
@@ -51,7 +51,19 @@ typedef __u64 __le64, __be64;
 #define SW_IPPROTO_MPTCP 262
 #define SW_TCP_SYN_SENT 2
 #define SW_TCP_LISTEN 10
+#define SW_TCP_FIN_WAIT1 4
+#define SW_TCP_FIN_WAIT2 5
+#define SW_TCP_TIME_WAIT 6
+#define SW_TCP_CLOSE 7
+#define SW_TCP_LAST_ACK 9
+#define SW_TCP_CLOSING 11
 #define SW_PF_KTHREAD 0x00200000
+#define SW_SHARED_FRAG 2 /* SKBFL_SHARED_FRAG: pages that somebody else may write to */
+
+/* How the cores parse.h and gate.h have their bytes, and a loop. */
+#define SW_PARSE_LOAD(from, offset, to, size) bpf_skb_load_bytes(from, offset, to, size)
+#define SW_GATE_LOAD(from, offset, to, size) bpf_skb_load_bytes(from, offset, to, size)
+#define SW_GATE_LOOP(count, step, context) bpf_loop(count, step, context, 0)
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -176,6 +188,12 @@ struct net_device {
 
 struct sk_buff {
 	struct net_device *dev;
+	unsigned char *head;
+	unsigned int end; /* offset from head, on machines of 64 bits */
+};
+
+struct skb_shared_info {
+	__u8 flags;
 };
 
 enum netdev_priv_flags {
@@ -192,11 +210,32 @@ struct sock_cgroup_data {
 	struct cgroup *cgroup;
 };
 
+struct sock_common {
+	unsigned long skc_flags; /* enum sock_flags */
+};
+
+enum sock_flags {
+	SOCK_DONE = 1, /* the peer's FIN has come */
+};
+
 struct sock {
+	struct sock_common __sk_common;
 	struct socket *sk_socket;
 	kuid_t sk_uid;
 	__u8 sk_kern_sock : 1;
 	struct sock_cgroup_data sk_cgrp_data;
+};
+
+struct inet_connection_sock {
+	void *icsk_ulp_data;
+};
+
+struct tcp_sock {
+	_Bool is_mptcp;
+};
+
+struct mptcp_subflow_context {
+	__u32 request_join : 1; /* an additional subflow of a connection */
 };
 
 #pragma clang attribute pop

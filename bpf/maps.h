@@ -7,7 +7,10 @@
 #define SW_MAPS_H
 
 #include "bpf/kernel.h"
+
+#include "bpf/gate.h"
 #include "bpf/match.h"
+#include "bpf/parse.h"
 
 /*
  * The two policies and which one is in force. Written by the daemon, read by every program. May be
@@ -86,6 +89,14 @@ enum sw_sock_state {
 	SW_SOCK_EXISTING,    /* open to `port` before the policy was, or passive */
 };
 
+/* What becomes of a connection's packets. It goes from SW_GATED to one of the others once, by compare
+   and swap, as both directions can end it at the same time. */
+enum sw_gated_mark {
+	SW_UNGATED = 0, /* nothing is asked of them, or not any longer: TLS, or recorded */
+	SW_GATED,       /* the gate looks at them */
+	SW_CONDEMNED,   /* no payload leaves or arrives */
+};
+
 #define SW_HAVE_EXE 0x01
 #define SW_HAVE_CGROUP 0x02
 
@@ -94,19 +105,22 @@ enum sw_sock_state {
  * has one writer, which a per-CPU area could not promise as programs may be preempted.
  */
 struct sw_sock {
-	__u64 generation; /* of the policy that decided */
-	__u16 rule;       /* index, or SW_RULE_NONE */
-	__u16 port;       /* the socket's destination, after a redirect */
-	__u16 asked_port; /* what the program asked for */
-	__u8 state;       /* enum sw_sock_state */
+	/* What each packet asks. */
+	__u32 gated;    /* enum sw_gated_mark */
+	__u32 to_local; /* passed only because it goes to this machine */
+	__u16 port;     /* the socket's destination, after a redirect */
+	__u8 state;     /* enum sw_sock_state */
 	__u8 redirected;
-	__u8 addr[16];  /* the socket's destination, after a redirect */
-	__u8 asked[16]; /* what the program asked for */
+
 	__u32 busy;     /* a packet's sender is being identified: raw sockets have no lock */
 	__u32 existing; /* 1 << 16 | port: counted as older than the policy */
-	__u32 have;     /* SW_HAVE_*: which names in `caller` were looked for */
-	__u32 to_local; /* passed only because it goes to this machine */
-	struct sw_caller caller;
+	__u32 have;     /* SW_HAVE_*: which names in flow.caller were looked for */
+	__u64 cookie;
+	struct sw_flow flow; /* what the map `flows` is given; the decision and who asked for it */
+
+	/* Of the violation that an event tells. */
+	__u8 verb, verb_length, mechanism, from_server;
+	__u32 reserved;
 
 	/* The rest serves one decision and means nothing after it. It lies here, not on the stack,
 	   for two reasons: 512 bytes are too few, and the verifier of 6.1 looks at a loop's body
@@ -117,8 +131,8 @@ struct sw_sock {
 	__u32 offset;               /* start of the path, or end of the cgroup's path, so far */
 	__u32 level;                /* cgroup: level that the path begins below */
 	__u32 done;                 /* the walk came to its end */
-	__u32 cgroup_length;        /* of caller.cgroup */
-	__u32 unit_at, unit_length; /* in caller.cgroup; length 0: there is no unit */
+	__u32 cgroup_length;        /* of flow.caller.cgroup */
+	__u32 unit_at, unit_length; /* in flow.caller.cgroup; length 0: there is no unit */
 	__u32 class;                /* of the destination, SW_CLASS_NONE: in no list */
 	union {
 		char path[2 * SW_NAME_MAX]; /* right to left, its NUL in the middle */
@@ -140,6 +154,39 @@ struct {
 	__type(key, int);
 	__type(value, struct sw_sock);
 } sockets SEC(".maps");
+
+/* A packet of one direction, while the gate looks at it. */
+struct sw_side {
+	__u32 busy; /* somebody does so */
+	struct sw_packet packet;
+	struct sw_gate_segment segment;
+};
+
+struct sw_gated {
+	struct sw_gate gate;
+	struct sw_side client, server;
+};
+
+/*
+ * The gates of connections that are not yet in TLS. Made by connect, used by egress and ingress, which
+ * delete it once the gate has done its work. No memory for it, or more than the socket may have
+ * (net.core.optmem_max): connect() is refused.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct sw_gated);
+} gates SEC(".maps");
+
+/* Connections to guarded ports by socket cookie, for people: nothing is decided by it. Written by the
+   programs, read by the daemon. Full: the one that nothing happened to for the longest goes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u64);
+	__type(value, struct sw_flow);
+} flows SEC(".maps");
 
 /* Written by the programs, read by the daemon; enum sw_counter. */
 struct {
@@ -189,6 +236,14 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20);
 } events SEC(".maps");
+
+/* struct sw_sample and bytes, to the daemon; a ring of its own, so that no flood of them displaces an
+   event. Full: the sample is lost and counted. */
+#define SW_SAMPLES_SIZE (1 << 18)
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, SW_SAMPLES_SIZE);
+} samples SEC(".maps");
 
 /* For people, written and read by the daemon alone; by slot as `hits`. */
 struct {

@@ -61,8 +61,10 @@ enum sw_protocol {
 	SW_PROTOCOL_SHIM6 = 140,
 };
 
+#define SW_TCP_FIN 0x01
 #define SW_TCP_SYN 0x02
 #define SW_TCP_ACK 0x10
+#define SW_TCP_URG 0x20
 
 /* What was found. Also the cursor: `at` and `protocol` say what comes next and where. */
 struct sw_packet {

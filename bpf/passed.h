@@ -50,7 +50,7 @@ SW_INLINE int sw_has_left(struct __sk_buff *skb, const struct bpf_sock *sk,
 SW_INLINE int sw_is_detour(const struct __sk_buff *skb, const struct sw_packet *packet,
 			   const struct sw_sock *st)
 {
-	const __u32 *to = (const __u32 *)packet->dst, *passed = (const __u32 *)st->addr;
+	const __u32 *to = (const __u32 *)packet->dst, *passed = (const __u32 *)st->flow.dst;
 
 	if (SW_READ_ONCE(st->state) != SW_SOCK_PASSED || skb->ifindex == SW_LOOPBACK)
 		return 0;

@@ -35,7 +35,7 @@ SW_MATCH_INLINE void sw_decide_enforce(const struct sw_rule *rule, int certain,
 
 	if (!certain) {
 		sw_decide_refuse(decision, SW_VERDICT_REJECT, SW_REASON_UNIDENTIFIED);
-	} else if (action == SW_ACTION_ALLOW) {
+	} else if (action == SW_ACTION_ALLOW || action == SW_ACTION_TLS) {
 		decision->verdict = SW_VERDICT_ALLOW;
 	} else if (action == SW_ACTION_AUDIT) {
 		decision->verdict = SW_VERDICT_AUDIT;

@@ -173,6 +173,7 @@ static int apply(struct sw_ctl *ctl, int argc, char **argv)
 
 	if (r >= 0)
 		return r;
+	file.applies = true;
 	r = sw_policy_file_check(&file, ctl->operand, ctl->json);
 	sw_diags_print(file.diags, stderr);
 	if (r || file.refused)

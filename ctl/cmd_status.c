@@ -97,9 +97,16 @@ static const struct {
 	{"unidentified", "of those refused or let through so: caller not identified"},
 	{"packet_dropped", "packets dropped that no allowed connection sent"},
 	{"existing", "connections older than the policy, let finish"},
+	{"tls", "connections that came to TLS as required"},
+	{"condemned", "connections ended for what they sent before TLS"},
+	{"gate_dropped", "packets of theirs dropped"},
+	{"pretended", "connections that inspection ended or recorded, since smtpwalld started"},
+	{"gate_held", "packets ahead of what was read, dropped and sent again by TCP"},
 	{"events", "events recorded"},
 	{"suppressed", "events left out in floods, counted"},
 	{"lost", "events lost for want of room"},
+	{"samples", "first bytes handed to inspection"},
+	{"samples_lost", "of those lost for want of room: shown without names"},
 };
 
 static void show_counters(FILE *to, const json_t *values)
@@ -107,7 +114,8 @@ static void show_counters(FILE *to, const json_t *values)
 	fputc('\n', to);
 	for (size_t i = 0; i < sw_count(counters); i++) {
 		json_int_t value = sw_integer(values, counters[i].name);
-		bool alarming = value && !strcmp(counters[i].name, "lost");
+		bool alarming = value && (!strcmp(counters[i].name, "lost") ||
+					  !strcmp(counters[i].name, "samples_lost"));
 
 		fprintf(to, "%s%12lld%s  %s\n", alarming ? sw_color(to, SW_RED) : "",
 			(long long)value, alarming ? sw_color(to, SW_PLAIN) : "",

@@ -270,6 +270,32 @@ static void show_question(FILE *to, const json_t *query)
 		fputs("  address   not given (--to): one that no rule names\n", to);
 }
 
+/* What `require tls` asks of the first bytes. */
+static void show_tls(FILE *to, const json_t *data)
+{
+	static const char implicit[] = "a ClientHello at once (implicit TLS)",
+			  starttls[] = "STARTTLS before any other mail command";
+	const json_t *tls = json_object_get(data, "tls_required");
+	const char *way = sw_string(tls, "way");
+	sw_autofree char *version = sw_escaped(sw_string(tls, "version"));
+	bool recorded = sw_is_true(data, "audit");
+
+	if (!*way)
+		return;
+	fputs(recorded ? "; it is recorded unless TLS" : ", if TLS", to);
+	if (*version)
+		fprintf(to, " %s or newer", version);
+	fputs(" comes first: ", to);
+	if (strcmp(way, "starttls"))
+		fputs(implicit, to);
+	if (!strcmp(way, "any"))
+		fputs(", or ", to);
+	if (strcmp(way, "implicit"))
+		fputs(starttls, to);
+	if (sw_is_true(tls, "proxy"))
+		fputs("; a PROXY protocol header may stand before it", to);
+}
+
 /* What a verdict means for the program that connects. */
 static void show_verdict(FILE *to, const json_t *data)
 {
@@ -294,6 +320,7 @@ static void show_verdict(FILE *to, const json_t *data)
 	}
 	if (!strcmp(verdict, "audit") && strcmp(sw_string(data, "reason"), "none"))
 		fputs("; it would be refused if the mode were enforce", to);
+	show_tls(to, data);
 	fputc('\n', to);
 }
 

@@ -61,6 +61,17 @@ static void show_caller(FILE *to, const json_t *event)
 		show(to, " (", *unit ? unit : cgroup, ")");
 }
 
+/* What the gate saw: ": AUTH PLAIN", ": A..." of a command that was refused in its first letters. */
+static void show_gate(FILE *to, const json_t *event)
+{
+	bool cut = json_is_integer(json_object_get(event, "verb_length"));
+
+	show(to, ": ", sw_string(event, "verb"), cut ? "..." : "");
+	if (!strcmp(sw_string(event, "from"), "server"))
+		fputs(" from the server", to);
+	show(to, " (", sw_string(event, "sni"), ")");
+}
+
 static void show_why(FILE *to, const json_t *event)
 {
 	const char *reason = sw_string(event, "reason");
@@ -69,6 +80,7 @@ static void show_why(FILE *to, const json_t *event)
 		fprintf(to, " line %lld", (long long)sw_integer(event, "line"));
 	if (strcmp(reason, "none"))
 		show(to, " ", reason, "");
+	show_gate(to, event);
 	if (sw_integer(event, "suppressed"))
 		fprintf(to, " (and %lld like it before)",
 			(long long)sw_integer(event, "suppressed"));

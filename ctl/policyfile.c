@@ -102,6 +102,7 @@ void sw_policy_file_close(struct sw_policy_file *file)
 struct retelling {
 	struct sw_diags *to;
 	struct sw_pos place; /* its file is the policy in `to` */
+	bool applies;
 };
 
 static void retell(const struct sw_diag_record *record, void *data)
@@ -111,19 +112,19 @@ static void retell(const struct sw_diag_record *record, void *data)
 
 	pos.line = record->line;
 	pos.column = record->column;
-	if (record->severity == SW_ERROR)
+	if (record->severity == SW_ERROR && !retelling->applies)
 		sw_diag(retelling->to, SW_WARNING, pos, "apply will refuse this: %s",
 			record->message);
 	else
-		sw_diag(retelling->to, SW_NOTE, pos, "%s", record->message);
+		sw_diag(retelling->to, record->severity, pos, "%s", record->message);
 }
 
-/* What apply refuses are errors there; here the policy is right, and they are warnings. */
+/* What apply refuses are errors there; else the policy is right, and they are warnings. */
 static void tell_unsupported(struct sw_policy_file *file)
 {
 	struct sw_pos place = {.source =
 				       file->policy->scopes ? file->policy->scopes->pos.source : 0};
-	struct retelling retelling = {file->diags, place};
+	struct retelling retelling = {file->diags, place, file->applies};
 	struct sw_diags *errors = sw_diags_new();
 
 	/* The policy's places count its sources as file->diags does. */
@@ -158,7 +159,7 @@ static int check(struct sw_policy_file *file, bool quiet)
 		return -EINVAL;
 	tell_unsupported(file);
 	compile(file);
-	return file->image || file->refused ? 0 : -EINVAL;
+	return file->image || (file->refused && !file->applies) ? 0 : -EINVAL;
 }
 
 int sw_policy_file_check(struct sw_policy_file *file, const char *name, bool quiet)

@@ -166,39 +166,6 @@ static uint32_t *groups_of(const json_t *query, size_t *n)
 	return groups;
 }
 
-static json_t *text_or_null(const char *text)
-{
-	return text && *text ? json_string(text) : json_null();
-}
-
-/* The members that the daemon's answer has, so that a program reads both alike. */
-static json_t *answer_json(const struct sw_answer *answer)
-{
-	json_t *data = json_pack("{s:b, s:s, s:s, s:s}", "guarded", (int)answer->guarded, "verdict",
-				 sw_verdict_name(answer->verdict), "reason",
-				 sw_reason_name(answer->reason), "reason_words",
-				 sw_reason_words(answer->reason));
-	char addr[SW_ADDR_SIZE], target[SW_ADDR_SIZE + 8];
-
-	if (answer->rule) {
-		json_object_set_new(data, "rule", json_integer(answer->rule));
-		json_object_set_new(data, "line", json_integer(answer->line));
-	} else {
-		json_object_set_new(data, "rule", json_null());
-		json_object_set_new(data, "line", json_null());
-	}
-	json_object_set_new(data, "rule_text", text_or_null(answer->rule_text));
-	json_object_set_new(data, "text", text_or_null(answer->text));
-	if (answer->new_port) {
-		sw_addr_format(answer->new_to, addr);
-		snprintf(target, sizeof(target), strchr(addr, ':') ? "[%s]:%u" : "%s:%u", addr,
-			 answer->new_port);
-		json_object_set_new(data, "redirect", json_string(target));
-	}
-	json_object_set_new(data, "audit", json_boolean(answer->audit));
-	return data;
-}
-
 json_t *sw_query_eval(const json_t *query, const struct sw_image *image)
 {
 	struct sw_query question = {
@@ -217,13 +184,13 @@ json_t *sw_query_eval(const json_t *query, const struct sw_image *image)
 	question.has_to = !sw_addr_parse(sw_string(query, "to"), question.to);
 	question.to_is_local = question.has_to && is_local(question.to);
 	sw_image_eval(image, &question, &answer);
-	return answer_json(&answer);
+	return sw_answer_json(&answer);
 }
 
 json_t *sw_query_outside(void)
 {
 	const struct sw_answer nothing = {0};
-	json_t *data = answer_json(&nothing);
+	json_t *data = sw_answer_json(&nothing);
 
 	json_object_set_new(data, "outside", json_true());
 	return data;

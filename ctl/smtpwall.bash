@@ -70,7 +70,7 @@ _smtpwall() {
 		mapfile -t COMPREPLY < <(compgen -W "$(_smtpwall_commands)" -- "$word")
 	else
 		case $command in
-		check | fmt | apply) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+		check | fmt | apply | replay) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
 		esac
 	fi
 }

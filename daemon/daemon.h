@@ -13,12 +13,15 @@
 
 #include "daemon/control.h"
 #include "daemon/events.h"
+#include "daemon/flows.h"
+#include "daemon/inspect.h"
 #include "daemon/load.h"
 #include "daemon/net.h"
 #include "daemon/options.h"
 #include "daemon/slots.h"
 
 #define SW_INCIDENTS 16
+#define SW_EVENTS_WAITING 16
 
 /* What happened that somebody should know of, the last few. */
 struct sw_incident {
@@ -48,10 +51,18 @@ struct sw_daemon {
 	struct sw_control *control;
 	struct sw_history *history;
 	struct sw_names *names;
+	struct sw_inspector *inspector;
+	struct sw_flows *flows;
+	uint64_t pretended; /* connections that inspection ended or recorded */
+	/* Events that wait for what the sample of their connection says; their sockets do not. */
+	struct sw_event waiting[SW_EVENTS_WAITING];
+	unsigned int n_waiting;
+	bool wipe; /* what was read from `samples` may hold anything: it must go */
 
 	struct sw_incident incidents[SW_INCIDENTS];
 	unsigned int next_incident;
 	bool addresses_incomplete, reload_failed;
+	bool wipe_failed, reset_failed; /* told once */
 	uint64_t bad_records;
 	bool detached; /* `stop` has taken enforcement off */
 };
@@ -77,6 +88,13 @@ int sw_daemon_watch(struct sw_daemon *daemon, struct sw_fault *fault);
 
 /* A record of the ring buffer; `data` is the daemon. */
 void sw_daemon_record(void *data, const void *bytes, size_t size);
+
+/* An event that is already known to be one: keeps and shows it. */
+void sw_daemon_event(struct sw_daemon *daemon, const struct sw_event *event);
+
+/* Resets the connection that an event of the gate is about, so that its program learns at once. False:
+   it is not there (any more), or in a network namespace that is out of reach. */
+bool sw_daemon_reset(struct sw_daemon *daemon, const struct sw_event *event);
 
 /* "enforce", "audit" or "mixed": the policy in force. */
 const char *sw_daemon_mode(const struct sw_daemon *daemon);
@@ -124,6 +142,21 @@ void sw_daemon_reload(struct sw_daemon *daemon);
    else in the place of a policy that was applied since. */
 bool sw_daemon_is_configured(const struct sw_daemon *daemon, const struct sw_image *image);
 void sw_daemon_set_configured(const struct sw_daemon *daemon, const struct sw_image *image);
+
+/* ---- samples.c ---- */
+
+/* Reads what waits in the ring buffer `samples`, and wipes it where that is called for; then no event
+   waits any more. */
+void sw_daemon_read_samples(struct sw_daemon *daemon);
+
+/* A record of it; `data` is the daemon. */
+void sw_daemon_sample(void *data, const void *bytes, size_t size);
+
+/* ---- connections.c ---- */
+
+/* Every connection that the kernel knows of, live ones first, of each kind the newest first: members
+   `flows` and `left_out` of the answer in proto.h. NULL after filling *fault. */
+json_t *sw_daemon_flows(struct sw_daemon *daemon, struct sw_fault *fault);
 
 /* ---- requests.c ---- */
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <assert.h>
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
@@ -32,6 +33,9 @@ int sw_event_check(const void *bytes, size_t size, struct sw_event *event)
 	if (event->family != 4 && event->family != 6)
 		return -EINVAL;
 	if (event->rule >= SW_RULES_MAX && event->rule != SW_RULE_NONE)
+		return -EINVAL;
+	if (event->verb >= SW_VERB_MAX || event->mechanism >= SW_MECHANISM_MAX ||
+	    event->tls >= SW_TLS_MAX || event->from_server > 1)
 		return -EINVAL;
 	if (!ends(event->caller.comm, sizeof(event->caller.comm)) ||
 	    !ends(event->caller.exe, sizeof(event->caller.exe)) ||
@@ -214,8 +218,61 @@ static void set_caller(json_t *object, const struct sw_caller *caller,
 	json_object_set_new(object, "cgroup", text_or_null(caller->cgroup));
 }
 
+/* ---- what the gate saw ---- */
+
+/* Room for the longest verb and mechanism. */
+#define COMMAND_SIZE 32
+
+/*
+ * "AUTH PLAIN"; of a command that was refused before its name had ended no more than the letters that
+ * were seen: "A". Empty: not known. True: it was cut.
+ */
+static bool command(const struct sw_event *event, char to[static COMMAND_SIZE])
+{
+	const char *verb = sw_verb_name(event->verb), *method = sw_mechanism_name(event->mechanism);
+
+	to[0] = '\0';
+	if (!verb || !event->verb_length)
+		return false;
+	if (event->verb_length < strlen(verb)) {
+		snprintf(to, COMMAND_SIZE, "%.*s", event->verb_length, verb);
+		return true;
+	}
+	snprintf(to, COMMAND_SIZE, "%.15s%s%.15s", verb, method ? " " : "", method ? method : "");
+	return false;
+}
+
+static json_t *version(uint16_t number)
+{
+	return number ? json_sprintf("0x%04x", number) : json_null();
+}
+
+static void set_gate(json_t *object, const struct sw_event *event,
+		     const struct sw_event_about *about)
+{
+	bool gate = event->kind == SW_EVENT_GATE;
+	char verb[COMMAND_SIZE];
+
+	json_object_set_new(object, "tls",
+			    gate ? json_string(sw_tls_name(event->tls)) : json_null());
+	json_object_set_new(object, "sni", text_or_null(about->sni));
+	if (!gate)
+		return;
+	json_object_set_new(object, "tls_version", version(event->tls_version));
+	json_object_set_new(object, "from", json_string(event->from_server ? "server" : "client"));
+	if (command(event, verb))
+		json_object_set_new(object, "verb_length", json_integer(event->verb_length));
+	json_object_set_new(object, "verb", text_or_null(verb));
+}
+
 json_t *sw_event_json(const struct sw_event *event, const struct sw_event_about *about)
 {
+	static const char *const kinds[] = {
+		[SW_EVENT_CONNECT] = "connect",
+		[SW_EVENT_PACKET] = "packet",
+		[SW_EVENT_GATE] = "gate",
+	};
+	static_assert(sw_count(kinds) == SW_EVENT_KIND_MAX, "a name for each kind");
 	json_t *object = json_object();
 	char time[SW_TIME_SIZE];
 
@@ -223,15 +280,13 @@ json_t *sw_event_json(const struct sw_event *event, const struct sw_event_about 
 		return NULL;
 	sw_time_format(event->time_ns + about->boot_ns, time);
 	json_object_set_new(object, "time", json_string(time));
-	json_object_set_new(object, "kind",
-			    json_string(event->kind == SW_EVENT_CONNECT ? "connect" : "packet"));
+	json_object_set_new(object, "kind", json_string(kinds[event->kind]));
 	json_object_set_new(object, "verdict", json_string(sw_verdict_name(event->verdict)));
 	json_object_set_new(object, "reason", json_string(sw_reason_name(event->reason)));
 	set_rule(object, event, about->rule);
 	set_ends(object, event);
 	set_caller(object, &event->caller, about);
-	json_object_set_new(object, "tls", json_null());
-	json_object_set_new(object, "sni", json_null());
+	set_gate(object, event, about);
 	json_object_set_new(object, "generation", json_integer((json_int_t)event->generation));
 	json_object_set_new(object, "suppressed", json_integer(event->suppressed));
 	return object;
@@ -249,7 +304,9 @@ static const char *what_happened(const struct sw_event *event)
 	case SW_VERDICT_RESET:
 		return "reset";
 	case SW_VERDICT_AUDIT:
-		return event->reason ? "would be refused" : "recorded";
+		/* Of a connection that was open the words that follow say what it did. */
+		return event->reason && event->kind != SW_EVENT_GATE ? "would be refused"
+								     : "recorded";
 	default:
 		return "refused";
 	}
@@ -277,6 +334,56 @@ static void print_caller(const struct sw_caller *caller, const char *user, FILE 
 	fputc(')', to);
 }
 
+/* The command in a sentence: "AUTH PLAIN", "a command that begins with A", "a command". */
+static void print_command(const struct sw_event *event, FILE *to)
+{
+	char text[COMMAND_SIZE];
+
+	if (command(event, text))
+		fprintf(to, "a command that begins with %s", text);
+	else
+		fputs(*text ? text : "a command", to);
+}
+
+/* What was sent that should not have been. False: the words of the reason say it as well. */
+static bool print_gate(const struct sw_event *event, FILE *to)
+{
+	const char *older = sw_tls_version_name(event->tls_version);
+
+	switch (event->reason) {
+	case SW_REASON_CLEARTEXT_COMMAND:
+		print_command(event, to);
+		fputs(" was sent before TLS began", to);
+		return true;
+	case SW_REASON_STARTTLS_STRIPPED:
+		print_command(event, to);
+		fputs(" was sent without TLS, as the server did not offer STARTTLS", to);
+		return true;
+	case SW_REASON_STARTTLS_INJECTION:
+		fputs(event->from_server ? "the server sent what was not asked for before TLS began"
+					 : "plain bytes were sent behind STARTTLS",
+		      to);
+		return true;
+	case SW_REASON_NOT_TLS:
+		if (event->from_server)
+			fputs("the server's answer to the ClientHello", to);
+		else if (event->verb)
+			print_command(event, to);
+		else
+			fputs("what was sent", to);
+		fputs(event->verb && !event->from_server ? " was sent where TLS was due"
+							 : " is not TLS",
+		      to);
+		return true;
+	case SW_REASON_TLS_TOO_OLD:
+		if (older)
+			fprintf(to, "the server chose TLS %s", older);
+		return older != NULL;
+	default:
+		return false;
+	}
+}
+
 static void print_why(const struct sw_event *event, const struct sw_rule_info *rule, FILE *to)
 {
 	char text[4 * sizeof(rule->rule)];
@@ -288,8 +395,11 @@ static void print_why(const struct sw_event *event, const struct sw_rule_info *r
 		fprintf(to, ": rule %u of an earlier policy", event->rule + 1u);
 	}
 	/* "A rule says so" says nothing next to the rule. */
-	if (event->reason != SW_REASON_NONE && event->reason != SW_REASON_NOT_PERMITTED)
-		fprintf(to, ": %s", sw_reason_words(event->reason));
+	if (event->reason != SW_REASON_NONE && event->reason != SW_REASON_NOT_PERMITTED) {
+		fputs(": ", to);
+		if (event->kind != SW_EVENT_GATE || !print_gate(event, to))
+			fputs(sw_reason_words(event->reason), to);
+	}
 	if (event->suppressed)
 		fprintf(to, " (and %u more like it)", event->suppressed);
 }

@@ -31,6 +31,7 @@ struct sw_event_about {
 	uint64_t boot_ns;                /* CLOCK_REALTIME minus CLOCK_BOOTTIME */
 	const struct sw_rule_info *rule; /* NULL: no rule decided, or it is not known any more */
 	const char *user, *group;        /* NULL: no name */
+	const char *sni;                 /* NULL: not known */
 };
 
 /* The event object of proto.h. NULL: out of memory. */

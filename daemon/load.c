@@ -12,12 +12,21 @@
 #define OLDEST_MINOR 1
 
 const char *const sw_map_names[SW_MAP_MAX] = {
-	[SW_MAP_NAMES] = "names",         [SW_MAP_IDS] = "ids",
-	[SW_MAP_CGROUPS] = "cgroups",     [SW_MAP_PREFIXES] = "prefixes",
-	[SW_MAP_LOCAL] = "local",         [SW_MAP_SOCKETS] = "sockets",
-	[SW_MAP_COUNTERS] = "counters",   [SW_MAP_HITS] = "hits",
-	[SW_MAP_LIMITER] = "limiter",     [SW_MAP_EVENTS] = "events",
-	[SW_MAP_RULE_INFO] = "rule_info", [SW_MAP_POLICY_INFO] = "policy_info",
+	[SW_MAP_NAMES] = "names",
+	[SW_MAP_IDS] = "ids",
+	[SW_MAP_CGROUPS] = "cgroups",
+	[SW_MAP_PREFIXES] = "prefixes",
+	[SW_MAP_LOCAL] = "local",
+	[SW_MAP_SOCKETS] = "sockets",
+	[SW_MAP_GATES] = "gates",
+	[SW_MAP_FLOWS] = "flows",
+	[SW_MAP_COUNTERS] = "counters",
+	[SW_MAP_HITS] = "hits",
+	[SW_MAP_LIMITER] = "limiter",
+	[SW_MAP_EVENTS] = "events",
+	[SW_MAP_SAMPLES] = "samples",
+	[SW_MAP_RULE_INFO] = "rule_info",
+	[SW_MAP_POLICY_INFO] = "policy_info",
 	[SW_MAP_HEAD] = "head",
 };
 
@@ -28,6 +37,8 @@ const struct sw_hook_row sw_hook_rows[SW_HOOK_MAX] = {
 				  BPF_CGROUP_INET4_GETPEERNAME},
 	[SW_HOOK_GETPEERNAME6] = {"getpeername6", "sw_getpeername6", "link_getpeername6",
 				  BPF_CGROUP_INET6_GETPEERNAME},
+	[SW_HOOK_SOCKOPS] = {"sockops", "sw_sockops", "link_sockops", BPF_CGROUP_SOCK_OPS},
+	[SW_HOOK_INGRESS] = {"ingress", "sw_ingress", "link_ingress", BPF_CGROUP_INET_INGRESS},
 	[SW_HOOK_EGRESS] = {"egress", "sw_egress", "link_egress", BPF_CGROUP_INET_EGRESS},
 };
 
@@ -144,6 +155,7 @@ static struct sw_kernel *kernel_new(const char *pin_dir, int cgroup_fd)
 	}
 	kernel->cgroup_fd = cgroup_fd;
 	kernel->head = MAP_FAILED;
+	kernel->wipe = -1;
 	kernel->fence[0] = kernel->fence[1] = -1;
 	for (int i = 0; i < SW_HOOK_MAX; i++)
 		kernel->links[i] = kernel->programs[i] = -1;
@@ -154,7 +166,10 @@ void sw_kernel_close(struct sw_kernel *kernel)
 {
 	if (!kernel)
 		return;
-	ring_buffer__free(kernel->ring);
+	ring_buffer__free(kernel->events.ring);
+	ring_buffer__free(kernel->samples.ring);
+	if (kernel->samples_end)
+		munmap((void *)kernel->samples_end, (size_t)sysconf(_SC_PAGESIZE));
 	if (kernel->head != MAP_FAILED)
 		munmap(kernel->head, kernel->head_size);
 	for (int i = 0; i < SW_HOOK_MAX; i++)
@@ -223,6 +238,7 @@ static int load_object(struct sw_kernel *kernel, struct sw_fault *fault)
 					sw_hook_rows[i].program);
 		kernel->program_ids[i] = info.id;
 	}
+	kernel->wipe = bpf_program__fd(kernel->skeleton->progs.sw_wipe);
 	return 0;
 }
 

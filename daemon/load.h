@@ -24,7 +24,9 @@ enum sw_hook {
 	SW_HOOK_CONNECT6,
 	SW_HOOK_GETPEERNAME4,
 	SW_HOOK_GETPEERNAME6,
-	SW_HOOK_EGRESS, /* last: the backstop drops what the connect hooks did not see */
+	SW_HOOK_SOCKOPS,
+	SW_HOOK_INGRESS, /* before egress: the gate must see what servers say */
+	SW_HOOK_EGRESS,  /* last: the backstop drops what the connect hooks did not see */
 	SW_HOOK_MAX
 };
 
@@ -125,5 +127,28 @@ int sw_kernel_events_open(struct sw_kernel *kernel,
 			  void (*record)(void *data, const void *bytes, size_t size), void *data,
 			  struct sw_fault *fault);
 void sw_kernel_events_read(struct sw_kernel *kernel);
+
+/* ---- connections and their first bytes ---- */
+
+/* The same for the ring buffer `samples`: `bytes` is a struct sw_sample and what follows it. They lie
+   in the ring itself and may hold what a pretender sent, so nothing of them is kept elsewhere without
+   being wiped. */
+int sw_kernel_samples_fd(const struct sw_kernel *kernel);
+int sw_kernel_samples_open(struct sw_kernel *kernel,
+			   void (*sample)(void *data, const void *bytes, size_t size), void *data,
+			   struct sw_fault *fault);
+void sw_kernel_samples_read(struct sw_kernel *kernel);
+
+/* Overwrites everything that was read from `samples` with zeros; reads what waits there, too. Not from
+   within `sample`. 0 or -errno. */
+int sw_kernel_samples_wipe(struct sw_kernel *kernel);
+
+/* The map `flows`: one entry (-ENOENT: none), or all of them, malloc'ed. 0 or -errno. */
+int sw_kernel_flow(struct sw_kernel *kernel, uint64_t cookie, struct sw_flow *flow);
+struct sw_flow_entry {
+	uint64_t cookie;
+	struct sw_flow flow;
+};
+int sw_kernel_flows(struct sw_kernel *kernel, struct sw_flow_entry **entries, size_t *n);
 
 #endif

@@ -19,10 +19,13 @@ enum sw_map {
 	SW_MAP_PREFIXES,
 	SW_MAP_LOCAL,
 	SW_MAP_SOCKETS,
+	SW_MAP_GATES,
+	SW_MAP_FLOWS,
 	SW_MAP_COUNTERS,
 	SW_MAP_HITS,
 	SW_MAP_LIMITER,
 	SW_MAP_EVENTS,
+	SW_MAP_SAMPLES,
 	SW_MAP_RULE_INFO,
 	SW_MAP_POLICY_INFO,
 	SW_MAP_HEAD,
@@ -46,6 +49,15 @@ struct sw_model {
 	uint32_t key_size, value_size, flags;
 };
 
+/* A ring buffer and whom its records are handed to. */
+struct sw_reader {
+	struct ring_buffer *ring;
+	void (*record)(void *data, const void *bytes, size_t size);
+	void *data;
+	unsigned int left; /* records, in this reading */
+	bool reading;
+};
+
 struct sw_kernel {
 	char *pin_dir;
 	int cgroup_fd; /* borrowed */
@@ -62,10 +74,9 @@ struct sw_kernel {
 	uint64_t generation; /* the highest given out so far */
 	int fence[2];        /* an outer map of our own and its inner map: see load_fill.c */
 	int cpus;
-	struct ring_buffer *ring;
-	void (*record)(void *data, const void *bytes, size_t size);
-	void *record_data;
-	unsigned int records_left; /* in this reading */
+	struct sw_reader events, samples;
+	const uint64_t *samples_end; /* mapped: how far programs have written, in bytes */
+	int wipe;                    /* the program that overwrites them; borrowed */
 };
 
 static inline int sw_map_fd(const struct sw_kernel *kernel, enum sw_map map)

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * load_maps.c - numbers out of the kernel, this machine's addresses into it, and the ring buffer.
+ * load_maps.c - numbers and connections out of the kernel, this machine's addresses into it. The ring
+ * buffers: load_rings.c.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "daemon/load_internal.h"
-
-/* Records read in one go, so that a flood of them does not keep the control socket waiting. */
-#define RECORDS_AT_ONCE 512
 
 /* Sum over the CPUs of one entry of a per-CPU array. */
 static int sum(const struct sw_kernel *kernel, enum sw_map map, uint32_t key, uint64_t *values,
@@ -100,34 +98,59 @@ int sw_kernel_local(struct sw_kernel *kernel, uint8_t (*addresses)[16], size_t n
 	return result;
 }
 
-static int one_record(void *data, void *bytes, size_t size)
-{
-	struct sw_kernel *kernel = data;
+/* ---- connections ---- */
 
-	kernel->record(kernel->record_data, bytes, size);
-	/* A negative answer ends the reading; this record counts as read. */
-	return --kernel->records_left ? 0 : -EAGAIN;
+int sw_kernel_flow(struct sw_kernel *kernel, uint64_t cookie, struct sw_flow *flow)
+{
+	return bpf_map_lookup_elem(sw_map_fd(kernel, SW_MAP_FLOWS), &cookie, flow) < 0 ? -errno : 0;
 }
 
-int sw_kernel_events_open(struct sw_kernel *kernel,
-			  void (*record)(void *data, const void *bytes, size_t size), void *data,
-			  struct sw_fault *fault)
+static int by_cookie(const void *a, const void *b)
 {
-	kernel->record = record;
-	kernel->record_data = data;
-	kernel->ring = ring_buffer__new(sw_map_fd(kernel, SW_MAP_EVENTS), one_record, kernel, NULL);
-	if (!kernel->ring)
-		return sw_kernel_refused(fault, "cannot open the ring buffer", errno);
+	const struct sw_flow_entry *first = a, *second = b;
+
+	return (first->cookie > second->cookie) - (first->cookie < second->cookie);
+}
+
+/* Sorts them; of two with one cookie the first stays. Returns how many there are then. */
+static size_t unique_flows(struct sw_flow_entry *entries, size_t n)
+{
+	size_t kept = 0;
+
+	if (n)
+		qsort(entries, n, sizeof(*entries), by_cookie);
+	for (size_t i = 0; i < n; i++)
+		if (!kept || entries[kept - 1].cookie != entries[i].cookie)
+			entries[kept++] = entries[i];
+	return kept;
+}
+
+/* Connections come and go meanwhile: one that goes is left out, and where the walk loses its place the
+   kernel begins anew, so it may meet some twice and must be ended. */
+int sw_kernel_flows(struct sw_kernel *kernel, struct sw_flow_entry **entries, size_t *n)
+{
+	const uint32_t max = bpf_map__max_entries(kernel->maps[SW_MAP_FLOWS]);
+	sw_autofree struct sw_flow_entry *all = NULL;
+	int fd = sw_map_fd(kernel, SW_MAP_FLOWS);
+	uint64_t key, *last = NULL;
+	size_t count = 0, room = 0;
+
+	for (uint32_t i = 0; i < max && bpf_map_get_next_key(fd, last, &key) == 0; i++) {
+		if (count == room) {
+			size_t more = room ? room * 2 : 64;
+			struct sw_flow_entry *grown = realloc(all, more * sizeof(*all));
+
+			if (!grown)
+				return -ENOMEM;
+			all = grown;
+			room = more;
+		}
+		all[count].cookie = key;
+		if (bpf_map_lookup_elem(fd, &key, &all[count].flow) == 0)
+			count++;
+		last = &key;
+	}
+	*n = unique_flows(all, count);
+	*entries = sw_take(all);
 	return 0;
-}
-
-int sw_kernel_events_fd(const struct sw_kernel *kernel)
-{
-	return ring_buffer__epoll_fd(kernel->ring);
-}
-
-void sw_kernel_events_read(struct sw_kernel *kernel)
-{
-	kernel->records_left = RECORDS_AT_ONCE;
-	ring_buffer__consume(kernel->ring);
 }

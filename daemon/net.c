@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <linux/inet_diag.h>
 #include <linux/rtnetlink.h>
@@ -147,8 +148,9 @@ int sw_addresses_list(uint8_t (**list)[16], size_t *n, struct sw_fault *fault)
 /* ---- connections ---- */
 
 struct dump {
-	uint32_t states;       /* bit per TCP_* */
-	const uint64_t *ports; /* NULL: every port */
+	uint32_t states;             /* bit per TCP_* */
+	const uint64_t *ports;       /* NULL: every port */
+	uint16_t src_port, dst_port; /* the kernel leaves out what has others; 0: any */
 	uint64_t listening[65536 / 64];
 	struct sw_connection *list;
 	size_t n, room;
@@ -223,26 +225,21 @@ static int take_socket(struct nl_msg *message, void *data)
 	return NL_OK;
 }
 
-static int dump_once(struct nl_sock *socket, uint8_t family, uint32_t states)
+static int dump_once(struct nl_sock *socket, const struct inet_diag_req_v2 *request)
 {
 	sw_cleanup(free_message) struct nl_msg *message =
 		nlmsg_alloc_simple(SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST | NLM_F_DUMP);
-	struct inet_diag_req_v2 request = {
-		.sdiag_family = family,
-		.sdiag_protocol = IPPROTO_TCP,
-		.idiag_states = states,
-	};
 	int error;
 
 	if (!message)
 		return -NLE_NOMEM;
-	error = nlmsg_append(message, &request, sizeof(request), NLMSG_ALIGNTO);
+	error = nlmsg_append(message, (void *)request, sizeof(*request), NLMSG_ALIGNTO);
 	if (error >= 0)
 		error = nl_send_auto(socket, message);
 	return error < 0 ? error : nl_recvmsgs_default(socket);
 }
 
-static int dump_families_once(struct dump *dump)
+static int dump_families_once(nl_recvmsg_msg_cb_t take, void *to, struct inet_diag_req_v2 *request)
 {
 	static const uint8_t families[] = {AF_INET, AF_INET6};
 
@@ -253,23 +250,29 @@ static int dump_families_once(struct dump *dump)
 		socket = open_socket(NETLINK_SOCK_DIAG, &error);
 		if (!socket)
 			return error;
-		nl_socket_modify_cb(socket, NL_CB_VALID, NL_CB_CUSTOM, take_socket, dump);
-		error = dump_once(socket, families[i], dump->states);
+		nl_socket_modify_cb(socket, NL_CB_VALID, NL_CB_CUSTOM, take, to);
+		request->sdiag_family = families[i];
+		error = dump_once(socket, request);
 		if (error < 0)
 			return error;
 	}
-	return dump->error;
+	return 0;
 }
 
 static int dump_families(struct dump *dump)
 {
+	struct inet_diag_req_v2 request = {
+		.sdiag_protocol = IPPROTO_TCP,
+		.idiag_states = dump->states,
+		.id = {.idiag_sport = htons(dump->src_port), .idiag_dport = htons(dump->dst_port)},
+	};
 	int error = -NLE_DUMP_INTR;
 
 	for (int i = 0; i < DUMP_TRIES && error == -NLE_DUMP_INTR; i++) {
 		dump->n = 0;
-		error = dump_families_once(dump);
+		error = dump_families_once(take_socket, dump, &request);
 	}
-	return error;
+	return error < 0 ? error : dump->error;
 }
 
 static void leave_out_passive(struct dump *dump)
@@ -352,14 +355,11 @@ int sw_connection_close(struct sw_connection *connection)
 	return error < 0 ? -EIO : 0;
 }
 
-int sw_connection_close_opening(uint64_t cookie)
+/* Looks through all sockets for the one with this cookie. */
+static int close_by_cookie(struct dump *dump, uint64_t cookie)
 {
-	sw_autofree struct dump *dump = calloc(1, sizeof(*dump));
 	int r = -ENOENT;
 
-	if (!dump)
-		return -ENOMEM;
-	dump->states = 1u << TCP_SYN_SENT;
 	if (dump_families(dump) < 0)
 		r = -EIO;
 	for (size_t i = 0; i < dump->n && r == -ENOENT; i++) {
@@ -370,4 +370,151 @@ int sw_connection_close_opening(uint64_t cookie)
 	}
 	free(dump->list);
 	return r;
+}
+
+int sw_connection_close_opening(uint64_t cookie)
+{
+	sw_autofree struct dump *dump = calloc(1, sizeof(*dump));
+
+	if (!dump)
+		return -ENOMEM;
+	dump->states = 1u << TCP_SYN_SENT;
+	return close_by_cookie(dump, cookie);
+}
+
+int sw_connection_close_flow(const uint8_t src[16], uint16_t src_port, const uint8_t dst[16],
+			     uint16_t dst_port, uint64_t cookie)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	sw_autofree struct dump *dump = NULL;
+	struct sw_connection connection = {
+		.src_port = src_port,
+		.dst_port = dst_port,
+		/* An IPv6 socket whose peer is IPv4 is found as IPv4 just as well. */
+		.family = memcmp(dst, mapped, sizeof(mapped)) == 0 ? AF_INET : AF_INET6,
+		.cookie = {(uint32_t)cookie, (uint32_t)(cookie >> 32)},
+	};
+	int r = -ENOENT;
+
+	memcpy(connection.src, src, sizeof(connection.src));
+	memcpy(connection.dst, dst, sizeof(connection.dst));
+	if (src_port)
+		r = sw_connection_close(&connection);
+	if (r != -ENOENT)
+		return r;
+	/* The kernel does not find one that is bound to an interface, as each to a link-local address
+	   is, unless it is told which. */
+	dump = calloc(1, sizeof(*dump));
+	if (!dump)
+		return -ENOMEM;
+	dump->states = ~(1u << TCP_CLOSE | 1u << TCP_TIME_WAIT | 1u << TCP_LISTEN);
+	dump->src_port = src_port;
+	dump->dst_port = dst_port;
+	return close_by_cookie(dump, cookie);
+}
+
+/* ---- traffic ---- */
+
+/* What the kernel tells; struct tcp_info of netinet/tcp.h, which libnl's headers need, is its beginning,
+   and linux/tcp.h cannot be read beside it. */
+struct counts {
+	struct tcp_info known;
+	uint64_t pacing_rate, max_pacing_rate;
+	uint64_t bytes_acked, bytes_received;
+};
+static_assert(offsetof(struct counts, bytes_acked) == 120, "as in linux/tcp.h");
+
+struct traffic {
+	struct sw_traffic *list;
+	size_t n, room;
+	bool full; /* no memory for more */
+};
+
+/* The kernel counts our SYN, and our FIN once that is acknowledged, as a byte each; and the FIN of the
+   other side. */
+static uint64_t sent(uint64_t acknowledged, uint8_t state)
+{
+	uint64_t flags = state == TCP_FIN_WAIT2 ? 2 : 1;
+
+	return acknowledged > flags ? acknowledged - flags : 0;
+}
+
+static uint64_t received(uint64_t bytes, uint8_t state)
+{
+	bool fin = state == TCP_CLOSE_WAIT || state == TCP_LAST_ACK || state == TCP_CLOSING;
+
+	return fin && bytes ? bytes - 1 : bytes;
+}
+
+static int take_traffic(struct nl_msg *message, void *data)
+{
+	struct nlmsghdr *header = nlmsg_hdr(message);
+	const struct inet_diag_msg *diag = nlmsg_data(header);
+	struct traffic *traffic = data;
+	struct counts info = {};
+	const struct nlattr *attr;
+
+	if (nlmsg_datalen(header) < (int)sizeof(*diag))
+		return NL_SKIP;
+	attr = nlmsg_find_attr(header, sizeof(*diag), INET_DIAG_INFO);
+	if (attr)
+		nla_memcpy(&info, attr, sizeof(info));
+	if (traffic->n == traffic->room) {
+		size_t room = traffic->room ? 2 * traffic->room : 256;
+		struct sw_traffic *list = reallocarray(traffic->list, room, sizeof(*list));
+
+		if (!list) {
+			traffic->full = true;
+			return NL_STOP;
+		}
+		traffic->list = list;
+		traffic->room = room;
+	}
+	traffic->list[traffic->n++] = (struct sw_traffic){
+		.cookie = (uint64_t)diag->id.idiag_cookie[1] << 32 | diag->id.idiag_cookie[0],
+		.sent = sent(info.bytes_acked, diag->idiag_state),
+		.received = received(info.bytes_received, diag->idiag_state),
+	};
+	return NL_OK;
+}
+
+static int by_cookie(const void *a, const void *b)
+{
+	uint64_t left = ((const struct sw_traffic *)a)->cookie;
+	uint64_t right = ((const struct sw_traffic *)b)->cookie;
+
+	return left < right ? -1 : left > right;
+}
+
+int sw_connections_traffic(struct sw_traffic **list, size_t *n, struct sw_fault *fault)
+{
+	struct inet_diag_req_v2 request = {
+		.sdiag_protocol = IPPROTO_TCP,
+		.idiag_states = ~(1u << TCP_CLOSE | 1u << TCP_TIME_WAIT | 1u << TCP_LISTEN),
+		.idiag_ext = 1u << (INET_DIAG_INFO - 1),
+	};
+	struct traffic traffic = {};
+	int error = -NLE_DUMP_INTR;
+
+	for (int i = 0; i < DUMP_TRIES && error == -NLE_DUMP_INTR; i++) {
+		traffic.n = 0;
+		error = dump_families_once(take_traffic, &traffic, &request);
+	}
+	if (error < 0 || traffic.full) {
+		free(traffic.list);
+		return failed(fault, "cannot list TCP connections",
+			      traffic.full ? -NLE_NOMEM : error);
+	}
+	if (traffic.n)
+		qsort(traffic.list, traffic.n, sizeof(*traffic.list), by_cookie);
+	*list = traffic.list;
+	*n = traffic.n;
+	return 0;
+}
+
+const struct sw_traffic *sw_traffic_find(const struct sw_traffic *list, size_t n, uint64_t cookie)
+{
+	const struct sw_traffic key = {.cookie = cookie};
+
+	return n ? bsearch(&key, list, n, sizeof(*list), by_cookie) : NULL;
 }

@@ -53,4 +53,21 @@ int sw_connection_close(struct sw_connection *connection);
    its connect() fails with ECONNABORTED. -ENOENT: there is none in this network namespace. */
 int sw_connection_close_opening(uint64_t cookie);
 
+/* The same for an open one, told by its ends (v4-mapped when IPv4) and its cookie. */
+int sw_connection_close_flow(const uint8_t src[16], uint16_t src_port, const uint8_t dst[16],
+			     uint16_t dst_port, uint64_t cookie);
+
+/* Payload of a connection that was opened from here, as TCP counts it. */
+struct sw_traffic {
+	uint64_t cookie;
+	uint64_t sent,
+		received; /* bytes; of the former those that the other side has acknowledged */
+};
+
+/* Of every TCP connection in this network namespace that has not ended, by cookie; malloc'ed. */
+int sw_connections_traffic(struct sw_traffic **list, size_t *n, struct sw_fault *fault);
+
+/* NULL: not in the list. */
+const struct sw_traffic *sw_traffic_find(const struct sw_traffic *list, size_t n, uint64_t cookie);
+
 #endif

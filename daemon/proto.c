@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * proto.c - frames, times and addresses. Every byte that comes in is taken for hostile: a length is
+ * proto.c - frames, times, addresses, answers that both sides give. Every byte that comes in is taken for hostile: a length is
  * checked before memory is asked for, and descriptors are closed unless somebody takes them.
  */
 #include "daemon/proto.h"
@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "daemon/base.h"
+#include "daemon/policy/policy.h"
 
 #define SW_NS_PER_S 1000000000ull
 
@@ -388,4 +389,42 @@ int sw_addr_parse(const char *text, uint8_t addr[static 16])
 		return -EINVAL;
 	memcpy(addr, bytes, sizeof(bytes));
 	return 0;
+}
+
+static json_t *text_or_null(const char *text)
+{
+	return text && *text ? json_string(text) : json_null();
+}
+
+static json_t *tls_json(const struct sw_answer *found)
+{
+	if (!found->tls)
+		return json_null();
+	return json_pack("{s:s, s:s?, s:b}", "way", sw_answer_way(found), "version",
+			 sw_tls_version_name(found->tls_version), "proxy",
+			 (int)sw_answer_proxy(found));
+}
+
+json_t *sw_answer_json(const struct sw_answer *found)
+{
+	json_t *answer = json_object();
+	char addr[SW_ADDR_SIZE];
+
+	json_object_set_new(answer, "guarded", json_boolean(found->guarded));
+	json_object_set_new(answer, "verdict", json_string(sw_verdict_name(found->verdict)));
+	json_object_set_new(answer, "reason", json_string(sw_reason_name(found->reason)));
+	json_object_set_new(answer, "reason_words", json_string(sw_reason_words(found->reason)));
+	json_object_set_new(answer, "rule", found->rule ? json_integer(found->rule) : json_null());
+	json_object_set_new(answer, "line", found->rule ? json_integer(found->line) : json_null());
+	json_object_set_new(answer, "rule_text", text_or_null(found->rule_text));
+	json_object_set_new(answer, "text", text_or_null(found->text));
+	json_object_set_new(answer, "audit", json_boolean(found->audit));
+	json_object_set_new(answer, "tls_required", tls_json(found));
+	if (found->new_port) {
+		sw_addr_format(found->new_to, addr);
+		json_object_set_new(answer, "redirect",
+				    json_sprintf(strchr(addr, ':') ? "[%s]:%u" : "%s:%u", addr,
+						 found->new_port));
+	}
+	return answer;
 }

@@ -23,14 +23,19 @@
  *               confirm_before (time, absent when nothing waits),
  *               cgroup, hooks [{hook, program_id, link_id, attached (bool), problem}],
  *               counters {connect, allowed, refused, redirected, audited, unidentified,
- *                         packet_dropped, existing, events, suppressed, lost},
+ *                         packet_dropped, existing, events, suppressed, lost, tls, condemned,
+ *                         gate_dropped, gate_held, samples, samples_lost, pretended (ended or
+ *                         recorded by inspection since the daemon started)},
  *               problems ["a sentence", ...]
  *  rules     -> path, generation, rules [{rule, line, scope, text, audit (bool), hits}]
  *  why       {port, scope, exe, uid, gid, groups [..], unit, cgroup, to, from, iface}, all but port
  *               optional -> guarded, verdict, reason, reason_words, rule, line, rule_text, text,
- *               redirect ("ADDR:PORT"), audit (bool)
+ *               redirect ("ADDR:PORT"), audit (bool), tls_required (null | {way ("implicit" |
+ *               "starttls" | "any"), version ("1.2", null: any), proxy (bool)})
  *  events    {follow (bool), since (time), last (count)} -> event objects (below), then end; between
  *               them {"lost": N}: N events that were not kept long enough to be sent
+ *  flows     -> flows [flow objects (below): live ones first, of each kind the newest first],
+ *               left_out (how many more there are than fit into an answer)
  *  apply     (root) {path, confirm (seconds, 0: none), existing ("keep" | "close")} with two
  *               descriptors as SCM_RIGHTS on the first byte of the frame: the policy file open for
  *               reading, and its folder, to which list files are relative
@@ -41,12 +46,25 @@
  *  rollback  (root) -> generation, path: the policy before is in force again
  *  stop      (root) {detach (bool)} -> then the daemon ends
  *
- *  An event: "event": {time, kind ("connect" | "packet"), verdict, reason, rule, line, rule_text,
- *               scope, port, src, src_port, dst, dst_port, redirect, pid, exe, exe_note, comm, uid,
- *               gid, user, group, unit, cgroup, tls, sni, text, generation, suppressed}.
+ *  An event: "event": {time, kind ("connect" | "packet" | "gate"), verdict, reason, rule, line,
+ *               rule_text, scope, port, src, src_port, dst, dst_port, redirect, pid, exe, exe_note,
+ *               comm, uid, gid, user, group, unit, cgroup, tls, sni, text, generation, suppressed}.
  *               src and src_port are null while the socket is not bound;
- *               rule is null when no rule decided; tls and sni are null until the first bytes are
- *               inspected; port is dst_port.
+ *               rule is null when no rule decided; port is dst_port; tls and sni are null but for kind
+ *               "gate", which has tls ("none" | "starttls" | "implicit"), sni as far as it is known,
+ *               and also from ("client" | "server": whose bytes were at fault), tls_version ("0x0303",
+ *               null), verb ("AUTH PLAIN", null when it is none that is known) and, only when the verb
+ *               was refused before it had ended, verb_length: verb then has that many letters ("A").
+ *
+ *  A flow: {pid, exe, comm, uid, user, gid, group, unit, cgroup, src, src_port, dst, dst_port, port,
+ *               redirect, rule, line, generation, state, state_words, reason, tls, tls_version, cipher,
+ *               sni, alpn, ja4, versions_offered ["0x0304", ...], certificate {subject, names, more_names,
+ *               not_before, not_after, matches}, live, sent, received, opened, ended, age_seconds}.
+ *               dst is what the program asked for, redirect ("ADDR:PORT", null) where it went instead;
+ *               reason is "none" unless the gate ended or recorded it. What is not known is null: live
+ *               (and sent, received) when no end was noted and the socket is not in the daemon's network
+ *               namespace; certificate when it was encrypted (TLS 1.3) or longer than the sample;
+ *               matches when no name was asked for. age_seconds is how long ago it was opened.
  */
 #ifndef SW_PROTO_H
 #define SW_PROTO_H
@@ -113,5 +131,9 @@ int sw_time_parse(const char *text, uint64_t *ns);
 #define SW_ADDR_SIZE 46
 void sw_addr_format(const uint8_t addr[static 16], char to[static SW_ADDR_SIZE]);
 int sw_addr_parse(const char *text, uint8_t addr[static 16]);
+
+/* The members of an answer to `why` (but for "status"): the command gives it as well, for a file. */
+struct sw_answer;
+json_t *sw_answer_json(const struct sw_answer *found);
 
 #endif

@@ -146,6 +146,12 @@ static json_t *counters_json(const struct sw_daemon *daemon)
 		[SW_COUNT_EVENTS] = "events",
 		[SW_COUNT_SUPPRESSED] = "suppressed",
 		[SW_COUNT_LOST] = "lost",
+		[SW_COUNT_TLS] = "tls",
+		[SW_COUNT_CONDEMNED] = "condemned",
+		[SW_COUNT_GATE_DROPPED] = "gate_dropped",
+		[SW_COUNT_GATE_HELD] = "gate_held",
+		[SW_COUNT_SAMPLES] = "samples",
+		[SW_COUNT_SAMPLES_LOST] = "samples_lost",
 	};
 	uint64_t values[SW_COUNT_MAX] = {};
 	json_t *counters = json_object();
@@ -154,6 +160,7 @@ static json_t *counters_json(const struct sw_daemon *daemon)
 		return counters;
 	for (int i = 0; i < SW_COUNT_MAX; i++)
 		json_object_set_new(counters, names[i], json_integer((json_int_t)values[i]));
+	json_object_set_new(counters, "pretended", json_integer((json_int_t)daemon->pretended));
 	return counters;
 }
 
@@ -322,40 +329,13 @@ static const char *take_query(const struct sw_daemon *daemon, const json_t *json
 	return take_ids(json, query, groups);
 }
 
-static json_t *text_or_null(const char *text)
-{
-	return text && *text ? json_string(text) : json_null();
-}
-
-static json_t *answer_json(const struct sw_answer *found)
-{
-	json_t *answer = done();
-	char addr[SW_ADDR_SIZE];
-
-	json_object_set_new(answer, "guarded", json_boolean(found->guarded));
-	json_object_set_new(answer, "verdict", json_string(sw_verdict_name(found->verdict)));
-	json_object_set_new(answer, "reason", json_string(sw_reason_name(found->reason)));
-	json_object_set_new(answer, "reason_words", json_string(sw_reason_words(found->reason)));
-	json_object_set_new(answer, "rule", found->rule ? json_integer(found->rule) : json_null());
-	json_object_set_new(answer, "line", found->rule ? json_integer(found->line) : json_null());
-	json_object_set_new(answer, "rule_text", text_or_null(found->rule_text));
-	json_object_set_new(answer, "text", text_or_null(found->text));
-	json_object_set_new(answer, "audit", json_boolean(found->audit));
-	if (found->new_port) {
-		sw_addr_format(found->new_to, addr);
-		json_object_set_new(answer, "redirect",
-				    json_sprintf(strchr(addr, ':') ? "[%s]:%u" : "%s:%u", addr,
-						 found->new_port));
-	}
-	return answer;
-}
-
 static json_t *do_why(const struct request *request)
 {
 	const struct sw_slot *active = sw_slots_active(&request->daemon->slots);
 	uint32_t groups[GROUPS_ASKED_MAX];
 	struct sw_query query = {};
 	struct sw_answer found = {};
+	json_t *answer;
 	const char *wrong = take_query(request->daemon, request->json, &query, groups);
 
 	if (wrong)
@@ -366,7 +346,9 @@ static json_t *do_why(const struct request *request)
 			"the policy in force is known to the kernel alone: its file has changed "
 			"or broken since it was applied; apply it again, or ask about a file");
 	sw_image_eval(active->image, &query, &found);
-	return answer_json(&found);
+	answer = done();
+	json_object_update_new(answer, sw_answer_json(&found));
+	return answer;
 }
 
 /* ---- events ---- */
@@ -392,6 +374,19 @@ static json_t *do_events(const struct request *request)
 	stream->end = history->next;
 	stream->wanted = true;
 	return json_null();
+}
+
+/* ---- flows ---- */
+
+static json_t *do_flows(const struct request *request)
+{
+	struct sw_fault fault;
+	json_t *answer = sw_daemon_flows(request->daemon, &fault);
+
+	if (!answer)
+		return failure_of(&fault);
+	json_object_set_new(answer, "status", json_integer(SW_STATUS_OK));
+	return answer;
 }
 
 /* ---- apply, confirm, rollback, stop ---- */
@@ -548,9 +543,9 @@ static const struct {
 	bool root_only;
 	json_t *(*answer)(const struct request *request);
 } table[] = {
-	{"status", false, do_status},    {"rules", false, do_rules}, {"why", false, do_why},
-	{"events", false, do_events},    {"apply", true, do_apply},  {"confirm", true, do_confirm},
-	{"rollback", true, do_rollback}, {"stop", true, do_stop},
+	{"status", false, do_status},  {"rules", false, do_rules},      {"why", false, do_why},
+	{"events", false, do_events},  {"flows", false, do_flows},      {"apply", true, do_apply},
+	{"confirm", true, do_confirm}, {"rollback", true, do_rollback}, {"stop", true, do_stop},
 };
 
 json_t *sw_daemon_request(void *data, const struct sw_peer *peer, const json_t *json,

@@ -88,24 +88,67 @@ static void end_dropped(const struct sw_event *event)
 		sw_connection_close_opening(event->cookie);
 }
 
+/* The gate has dropped what was sent, and drops on; TCP would send it again for minutes. */
+bool sw_daemon_reset(struct sw_daemon *daemon, const struct sw_event *event)
+{
+	bool moved = event->new_port != 0;
+	int error = sw_connection_close_flow(
+		event->src, event->src_port, moved ? event->new_dst : event->dst,
+		moved ? event->new_port : event->dst_port, event->cookie);
+
+	/* Gone already, or in another network namespace, where we cannot reach it. */
+	if (error == 0 || error == -ENOENT || daemon->reset_failed)
+		return error == 0;
+	daemon->reset_failed = true;
+	sw_daemon_incident(daemon,
+			   "a connection that broke the policy could not be reset: %s; its packets "
+			   "are dropped all the same, and its program waits in vain",
+			   strerror(-error));
+	return false;
+}
+
+void sw_daemon_event(struct sw_daemon *daemon, const struct sw_event *event)
+{
+	const struct sw_facts *facts = sw_flows_find(daemon->flows, event->cookie);
+	struct sw_event_about about = {};
+
+	about.boot_ns = sw_now_ns(CLOCK_REALTIME) - sw_now_ns(CLOCK_BOOTTIME);
+	if (event->rule != SW_RULE_NONE)
+		about.rule = sw_slots_rule(&daemon->slots, event->generation, event->rule);
+	about.user = sw_names_user(daemon->names, event->caller.uid);
+	about.group = sw_names_group(daemon->names, event->caller.gid);
+	if (event->kind == SW_EVENT_GATE && facts && facts->has_client)
+		about.sni = facts->client.sni;
+	keep_event(daemon, event, &about);
+	show_event(daemon, event, &about);
+}
+
+/* What a server did in its handshake: the client's hello, which says for whom it was meant, may lie in the
+   other ring still. */
+static bool wait_for_sample(struct sw_daemon *daemon, const struct sw_event *event)
+{
+	if (event->kind != SW_EVENT_GATE || !event->from_server || event->tls == SW_TLS_NONE ||
+	    daemon->n_waiting == SW_EVENTS_WAITING || sw_flows_find(daemon->flows, event->cookie))
+		return false;
+	daemon->waiting[daemon->n_waiting++] = *event;
+	return true;
+}
+
 void sw_daemon_record(void *data, const void *bytes, size_t size)
 {
 	struct sw_daemon *daemon = data;
-	struct sw_event_about about = {};
 	struct sw_event event;
 
 	if (sw_event_check(bytes, size, &event) < 0) {
 		daemon->bad_records++;
 		return;
 	}
+	/* First of all: a program waits for this, people can wait for the rest. */
+	if (event.kind == SW_EVENT_GATE && event.verdict == SW_VERDICT_RESET)
+		sw_daemon_reset(daemon, &event);
 	end_dropped(&event);
-	about.boot_ns = sw_now_ns(CLOCK_REALTIME) - sw_now_ns(CLOCK_BOOTTIME);
-	if (event.rule != SW_RULE_NONE)
-		about.rule = sw_slots_rule(&daemon->slots, event.generation, event.rule);
-	about.user = sw_names_user(daemon->names, event.caller.uid);
-	about.group = sw_names_group(daemon->names, event.caller.gid);
-	keep_event(daemon, &event, &about);
-	show_event(daemon, &event, &about);
+	if (!wait_for_sample(daemon, &event))
+		sw_daemon_event(daemon, &event);
 }
 
 static int on_events(sd_event_source *source, int fd, uint32_t events, void *data)
@@ -116,6 +159,17 @@ static int on_events(sd_event_source *source, int fd, uint32_t events, void *dat
 	(void)fd;
 	(void)events;
 	sw_kernel_events_read(daemon->kernel);
+	/* Their source comes last: a flood of events would keep them for ever. */
+	sw_daemon_read_samples(daemon);
+	return 0;
+}
+
+static int on_samples(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	(void)source;
+	(void)fd;
+	(void)events;
+	sw_daemon_read_samples(data);
 	return 0;
 }
 
@@ -252,13 +306,32 @@ static int watch_signals(struct sw_daemon *daemon)
 	return error;
 }
 
+/* Samples, of which anybody can cause many, come behind everything else; and while they are read,
+   events come before each of them. */
+static int watch_rings(struct sw_daemon *daemon)
+{
+	sd_event_source *samples = NULL;
+	int error = sd_event_add_io(daemon->loop, NULL, sw_kernel_events_fd(daemon->kernel),
+				    EPOLLIN, on_events, daemon);
+
+	if (error >= 0)
+		error = sd_event_add_io(daemon->loop, &samples,
+					sw_kernel_samples_fd(daemon->kernel), EPOLLIN, on_samples,
+					daemon);
+	if (error >= 0)
+		error = sd_event_source_set_priority(samples, SD_EVENT_PRIORITY_IDLE);
+	if (error >= 0)
+		error = sd_event_source_set_floating(samples, true);
+	sd_event_source_unref(samples);
+	return error;
+}
+
 int sw_daemon_watch(struct sw_daemon *daemon, struct sw_fault *fault)
 {
 	int error = watch_signals(daemon);
 
 	if (error >= 0)
-		error = sd_event_add_io(daemon->loop, NULL, sw_kernel_events_fd(daemon->kernel),
-					EPOLLIN, on_events, daemon);
+		error = watch_rings(daemon);
 	if (error >= 0)
 		error = sd_event_add_io(daemon->loop, NULL, sw_addresses_fd(daemon->addresses),
 					EPOLLIN, on_addresses, daemon);

@@ -186,6 +186,7 @@ explain() {
 		if (to) who = who ", to " named(to)
 		if (rule == "allow") what = "may connect"
 		else if (rule == "audit") what = "may connect, and is recorded"
+		else if (rule ~ /^require tls/) what = "may connect, if TLS comes first (" rule ")"
 		else if (rule ~ /^redirect /) what = "is connected to " substr(rule, 10) " instead"
 		else what = "is refused" text
 		told++

@@ -123,6 +123,10 @@ int main(int argc, char **argv)
 		return SW_EXIT_OK;
 	}
 	sw_log_open(options.verbose);
+	if (sw_inspect_prepare() < 0) {
+		sw_log(SW_LOG_ERROR, "OpenSSL was used before it was set up to wipe its memory");
+		return SW_EXIT_KERNEL;
+	}
 	sw_kernel_capture(options.verbose ? verbose_line : NULL);
 	if (options.check)
 		return check(&options);

@@ -172,8 +172,12 @@ static int open_parts(struct sw_daemon *daemon, struct sw_fault *fault)
 	daemon->policy_path = absolute(daemon->options.policy);
 	daemon->history = sw_history_new();
 	daemon->names = sw_names_new();
-	if (!daemon->policy_path || !daemon->history || !daemon->names)
+	daemon->flows = sw_flows_new();
+	if (!daemon->policy_path || !daemon->history || !daemon->names || !daemon->flows)
 		return sw_fault(fault, SW_EXIT_KERNEL, "out of memory");
+	daemon->inspector = sw_inspector_new(fault);
+	if (!daemon->inspector)
+		return -1;
 	return sw_addresses_open(&daemon->addresses, fault);
 }
 
@@ -252,6 +256,7 @@ int sw_daemon_start(struct sw_daemon *daemon, struct sw_fault *fault)
 	sw_daemon_read_addresses(daemon);
 	if (choose_policy(daemon, fault) < 0 ||
 	    sw_kernel_events_open(daemon->kernel, sw_daemon_record, daemon, fault) < 0 ||
+	    sw_kernel_samples_open(daemon->kernel, sw_daemon_sample, daemon, fault) < 0 ||
 	    open_control(daemon, fault) < 0 || sw_daemon_watch(daemon, fault) < 0 ||
 	    sw_privileges_drop(fault) < 0 || sw_kernel_attach(daemon->kernel, fault) < 0)
 		return -1;
@@ -280,6 +285,8 @@ void sw_daemon_end(struct sw_daemon *daemon)
 		rmdir(daemon->options.pin_dir);
 	sw_history_free(daemon->history);
 	sw_names_free(daemon->names);
+	sw_flows_free(daemon->flows);
+	sw_inspector_free(daemon->inspector);
 	sd_event_unref(daemon->loop);
 	sw_close_cleanup(&daemon->cgroup_fd);
 	sw_close_cleanup(&daemon->pin_lock);

@@ -107,7 +107,7 @@ enum sw_rule_action {
 	SW_RULE_ACTION_MAX
 };
 
-enum sw_tls_way { SW_TLS_ANY = 0, SW_TLS_IMPLICIT, SW_TLS_STARTTLS };
+enum sw_tls_way { SW_WAY_ANY = 0, SW_WAY_IMPLICIT, SW_WAY_STARTTLS };
 
 struct sw_target {
 	bool given;
@@ -124,6 +124,7 @@ struct sw_rule_node {
 	struct sw_target targets[2]; /* redirect: [0] IPv4, [1] IPv6; at least one is given */
 	enum sw_tls_way tls_way;
 	uint16_t tls_version; /* 0x0301 to 0x0304; 0: any */
+	bool tls_proxy;       /* `proxy`: a PROXY protocol header may come first */
 	struct sw_party *from, *to;
 	uint32_t number;   /* check: from 1, in the order of the file */
 	enum sw_mode mode; /* check: what holds here, never INHERIT */

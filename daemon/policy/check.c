@@ -109,13 +109,6 @@ int sw_policy_supported(const struct sw_policy_ast *policy, struct sw_diags *dia
 			refuse(diags, scope->pos, "\"edge\" blocks are");
 		if (scope->scope == SW_SCOPE_SERVE)
 			refuse(diags, scope->pos, "\"serve\" blocks are");
-		if (scope->scope != SW_SCOPE_HOST)
-			continue;
-		for (const struct sw_port_block *block = scope->blocks; block; block = block->next)
-			for (const struct sw_rule_node *rule = block->rules; rule;
-			     rule = rule->next)
-				if (rule->action == SW_RULE_REQUIRE_TLS)
-					refuse(diags, rule->pos, "\"require tls\" is");
 	}
 	return sw_diags_errors(diags) == before ? 0 : -ENOTSUP;
 }

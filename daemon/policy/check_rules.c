@@ -100,6 +100,7 @@ static void check_rule_list(struct sw_checker *checker, enum sw_scope scope, enu
 		number_rule(checker, rule);
 		rule->mode = mode;
 		check_action(checker, scope, rule);
+		sw_warn_tls(checker, block, rule);
 		check_parties(checker, scope, rule);
 		if (all) {
 			sw_diag(checker->diags, SW_WARNING, rule->pos, "this rule can never match");

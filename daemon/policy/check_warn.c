@@ -7,6 +7,7 @@
 #include "daemon/policy/prefix.h"
 
 #define MAIL_PORT 25
+#define SUBMISSIONS_PORT 465
 
 /* Lists longer than this times each other are not compared. */
 #define PAIRS_MAX 100000
@@ -194,6 +195,23 @@ static bool has_port(const struct sw_port_block *block, uint16_t number)
 	while (port && port->port != number)
 		port = port->next;
 	return port != NULL;
+}
+
+/* A way to TLS that nobody takes on this port: the rule refuses every connection. */
+void sw_warn_tls(struct sw_checker *checker, const struct sw_port_block *block,
+		 const struct sw_rule_node *rule)
+{
+	if (rule->action != SW_RULE_REQUIRE_TLS)
+		return;
+	if (rule->tls_way == SW_WAY_STARTTLS && has_port(block, SUBMISSIONS_PORT))
+		sw_diag(checker->diags, SW_WARNING, rule->pos,
+			"on port %d programs begin with TLS at once (implicit), which this rule "
+			"refuses",
+			SUBMISSIONS_PORT);
+	if (rule->tls_way == SW_WAY_IMPLICIT && has_port(block, MAIL_PORT))
+		sw_diag(checker->diags, SW_WARNING, rule->pos,
+			"on port %d TLS begins with STARTTLS alone, which this rule refuses",
+			MAIL_PORT);
 }
 
 /* May somebody connect to another machine by this rule? */

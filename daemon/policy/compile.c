@@ -24,10 +24,9 @@ static const uint8_t dim_of[] = {
 static_assert(sw_count(dim_of) == SW_SELECT_MAX, "a dimension for each kind of selector");
 
 static const uint8_t action_of[] = {
-	[SW_RULE_ALLOW] = SW_ACTION_ALLOW,        [SW_RULE_REJECT] = SW_ACTION_REJECT,
-	[SW_RULE_DROP] = SW_ACTION_DROP,          [SW_RULE_REDIRECT] = SW_ACTION_REDIRECT,
-	[SW_RULE_REQUIRE_TLS] = SW_ACTION_REJECT, /* has no rows: see rule_supported() */
-	[SW_RULE_AUDIT_ONLY] = SW_ACTION_AUDIT,
+	[SW_RULE_ALLOW] = SW_ACTION_ALLOW,     [SW_RULE_REJECT] = SW_ACTION_REJECT,
+	[SW_RULE_DROP] = SW_ACTION_DROP,       [SW_RULE_REDIRECT] = SW_ACTION_REDIRECT,
+	[SW_RULE_REQUIRE_TLS] = SW_ACTION_TLS, [SW_RULE_AUDIT_ONLY] = SW_ACTION_AUDIT,
 };
 static_assert(sw_count(action_of) == SW_RULE_ACTION_MAX, "an action for each action");
 
@@ -69,6 +68,20 @@ static void put_info(struct sw_compile *compile, enum sw_scope scope,
 	copy_cut(info->text, sizeof(info->text), rule->text ? rule->text : "", "");
 }
 
+static void put_tls(const struct sw_rule_node *rule, struct sw_rule *to)
+{
+	static const uint8_t ways[] = {
+		[SW_WAY_ANY] = 0,
+		[SW_WAY_IMPLICIT] = SW_RULE_IMPLICIT,
+		[SW_WAY_STARTTLS] = SW_RULE_STARTTLS,
+	};
+
+	to->flags |= ways[rule->tls_way];
+	if (rule->tls_proxy)
+		to->flags |= SW_RULE_PROXY;
+	to->tls_version = rule->tls_version;
+}
+
 /* An IPv6 connection can go to an IPv4 target, written v4-mapped; not the other way round. */
 static void put_rule(const struct sw_rule_node *rule, struct sw_rule *to)
 {
@@ -76,6 +89,8 @@ static void put_rule(const struct sw_rule_node *rule, struct sw_rule *to)
 
 	to->action = action_of[rule->action];
 	to->flags = rule->mode == SW_MODE_AUDIT ? SW_RULE_AUDIT : 0;
+	if (rule->action == SW_RULE_REQUIRE_TLS)
+		put_tls(rule, to);
 	if (rule->action != SW_RULE_REDIRECT)
 		return;
 	if (!ipv6->given)
@@ -198,9 +213,6 @@ static void compile_rule(struct sw_compile *compile, const struct place *place,
 	put_info(compile, place->scope, rule, &image->info[rule->number - 1]);
 	if (place->scope != SW_SCOPE_HOST)
 		return;
-	if (rule->action == SW_RULE_REQUIRE_TLS)
-		sw_diag(compile->diags, SW_ERROR, rule->pos,
-			"`require tls` is not enforced by this version");
 	put_rows(compile, place, rule);
 }
 

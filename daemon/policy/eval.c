@@ -12,6 +12,8 @@
 #include "daemon/policy/image.h"
 #include "daemon/policy/policy.h"
 
+#define SUBMISSIONS_PORT 465
+
 /* What one look-up says, as sw_match_give() takes it. */
 struct found {
 	const struct sw_vec *rows, *more;
@@ -224,6 +226,37 @@ static bool is_ipv4(const struct sw_query *query, const struct sw_rule *rule)
 	return query->has_to ? sw_addr_is_ipv4(query->to) : !rule || rule->port4;
 }
 
+/* What is asked of the first bytes of a connection that passes. */
+static void answer_gate(const struct sw_rule *rule, uint16_t port, struct sw_answer *answer)
+{
+	const uint8_t ways = SW_RULE_IMPLICIT | SW_RULE_STARTTLS;
+
+	answer->gate = rule->action == SW_ACTION_TLS || rule->action == SW_ACTION_AUDIT;
+	if (!answer->gate)
+		return;
+	answer->tls = rule->action == SW_ACTION_TLS;
+	answer->gate_action = rule->action;
+	answer->gate_flags = rule->flags;
+	answer->tls_version = rule->tls_version;
+	/* RFC 8314; the gate takes it so, too. */
+	if (answer->tls && port == SUBMISSIONS_PORT && !(rule->flags & ways))
+		answer->gate_flags |= SW_RULE_IMPLICIT;
+}
+
+const char *sw_answer_way(const struct sw_answer *answer)
+{
+	if (!answer->tls)
+		return NULL;
+	if (answer->gate_flags & SW_RULE_IMPLICIT)
+		return "implicit";
+	return answer->gate_flags & SW_RULE_STARTTLS ? "starttls" : "any";
+}
+
+bool sw_answer_proxy(const struct sw_answer *answer)
+{
+	return answer->tls && answer->gate_flags & SW_RULE_PROXY;
+}
+
 void sw_image_eval(const struct sw_image *image, const struct sw_query *query,
 		   struct sw_answer *answer)
 {
@@ -249,6 +282,8 @@ void sw_image_eval(const struct sw_image *image, const struct sw_query *query,
 	sw_decide(rule, certain, is_ipv4(query, rule), &decision);
 	answer->verdict = decision.verdict;
 	answer->reason = decision.reason;
+	if (rule && !decision.refuse)
+		answer_gate(rule, query->port, answer);
 	if (decision.port) {
 		answer->new_port = decision.port;
 		memcpy(answer->new_to, decision.ipv4 ? rule->target4 : rule->target6,

@@ -18,7 +18,7 @@
  *   rule      = action { "from" list | "to" list } EOL                  each once, in any order
  *   action    = "allow" | "drop" | "audit" | "reject" [ STRING ]
  *             | "redirect" TARGET [ "," TARGET ]                        one of each family
- *             | "require" "tls" { "implicit" | "starttls" | "1.0" ... "1.3" }
+ *             | "require" "tls" { "implicit" | "starttls" | "1.0" ... "1.3" | "proxy" }
  *   list      = party { "," party }                                     OR
  *   party     = NAME | selectors | PREFIX | "local"
  *

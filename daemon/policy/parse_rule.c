@@ -75,41 +75,51 @@ static bool tls_twice(struct sw_parser *parser, bool twice)
 {
 	if (twice)
 		sw_diag(parser->diags, SW_ERROR, parser->token.pos,
-			"\"require tls\" has one way and one version");
+			"\"require tls\" has one way, one version and one \"proxy\"");
 	return !twice;
+}
+
+/* One word behind `require tls`. "proxy" is not reserved: Debian has a user of that name. */
+static bool parse_tls_word(struct sw_parser *parser, struct sw_rule_node *rule)
+{
+	static const char *const words[] = {"implicit", "starttls", "proxy", "from", "to"};
+	uint16_t version = 0;
+
+	if (parser->token.kind == SW_TOKEN_WORD)
+		version = tls_version(parser->token.text);
+	if (version) {
+		if (!tls_twice(parser, rule->tls_version))
+			return false;
+		rule->tls_version = version;
+	} else if (sw_parse_is(parser, "implicit") || sw_parse_is(parser, "starttls")) {
+		if (!tls_twice(parser, rule->tls_way))
+			return false;
+		rule->tls_way = sw_parse_is(parser, "implicit") ? SW_WAY_IMPLICIT : SW_WAY_STARTTLS;
+	} else if (sw_parse_is(parser, "proxy")) {
+		if (!tls_twice(parser, rule->tls_proxy))
+			return false;
+		rule->tls_proxy = true;
+	} else {
+		return sw_parse_unexpected(parser,
+					   "\"implicit\", \"starttls\", a version (1.0, 1.1, "
+					   "1.2, 1.3), \"proxy\" or the end of the line",
+					   words, sw_count(words));
+	}
+	sw_parse_advance(parser);
+	return true;
 }
 
 static bool parse_tls(struct sw_parser *parser, struct sw_rule_node *rule)
 {
-	static const char *const words[] = {"implicit", "starttls", "from", "to"};
-
 	if (!sw_parse_accept(parser, "tls")) {
 		static const char *const tls[] = {"tls"};
 
 		return sw_parse_unexpected(parser, "\"tls\"", tls, 1);
 	}
-	while (parser->token.kind == SW_TOKEN_WORD && !sw_parse_is(parser, "from") &&
-	       !sw_parse_is(parser, "to")) {
-		uint16_t version = tls_version(parser->token.text);
-
-		if (version) {
-			if (!tls_twice(parser, rule->tls_version))
-				return false;
-			rule->tls_version = version;
-		} else if (sw_parse_is(parser, "implicit") || sw_parse_is(parser, "starttls")) {
-			if (!tls_twice(parser, rule->tls_way))
-				return false;
-			rule->tls_way =
-				sw_parse_is(parser, "implicit") ? SW_TLS_IMPLICIT : SW_TLS_STARTTLS;
-		} else {
-			return sw_parse_unexpected(
-				parser,
-				"\"implicit\", \"starttls\", a version (1.0, 1.1, "
-				"1.2, 1.3) or the end of the line",
-				words, sw_count(words));
-		}
-		sw_parse_advance(parser);
-	}
+	while ((parser->token.kind == SW_TOKEN_WORD || parser->token.kind == SW_TOKEN_STRING) &&
+	       !sw_parse_is(parser, "from") && !sw_parse_is(parser, "to"))
+		if (!parse_tls_word(parser, rule))
+			return false;
 	return true;
 }
 

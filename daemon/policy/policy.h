@@ -84,6 +84,13 @@ const char *sw_verdict_name(unsigned int verdict);
 const char *sw_reason_name(unsigned int reason);
 const char *sw_reason_words(unsigned int reason); /* a sentence for people */
 const char *sw_scope_name(unsigned int scope);
+const char *sw_verb_name(unsigned int verb);           /* "AUTH"; NULL: none */
+const char *sw_mechanism_name(unsigned int mechanism); /* "CRAM-MD5"; NULL: none */
+const char *sw_tls_name(unsigned int tls);             /* "none", "starttls", "implicit" */
+const char *sw_flow_words(unsigned int state);         /* "waiting for STARTTLS" */
+
+/* "1.2" of 0x0303; NULL: not one of TLS 1.0 to 1.3. */
+const char *sw_tls_version_name(unsigned int version);
 
 /* The unit of a cgroup path relative to the guarded cgroup: the topmost component that does not end
    in ".slice". Writes "" when there is none. The kernel side computes the same. */
@@ -123,9 +130,19 @@ struct sw_answer {
 	const char *rule_text, *text; /* canonical rule, reject sentence; owned by the image */
 	uint8_t new_to[16];
 	uint16_t new_port; /* redirect */
+	/* What the gate is told; set when the first bytes are looked at: `require tls`, `audit`. */
+	bool gate;
+	bool tls;             /* TLS is required (and enforced unless `audit`) */
+	uint8_t gate_action;  /* enum sw_action */
+	uint8_t gate_flags;   /* SW_RULE_* of abi.h; the way of TLS is set where the port has one */
+	uint16_t tls_version; /* oldest that may be negotiated, 0: any */
 };
 
 void sw_image_eval(const struct sw_image *image, const struct sw_query *query,
 		   struct sw_answer *answer);
+
+/* How TLS is to begin: "implicit", "starttls", "any"; NULL: it is not required. */
+const char *sw_answer_way(const struct sw_answer *answer);
+bool sw_answer_proxy(const struct sw_answer *answer); /* a PROXY header may come before it */
 
 #endif

@@ -137,6 +137,8 @@ static void put_rule(FILE *to, const struct sw_rule_node *rule)
 	fputs(ways[rule->tls_way], to);
 	if (rule->tls_version)
 		fprintf(to, " 1.%d", rule->tls_version - 0x0301);
+	if (rule->tls_proxy)
+		fputs(" proxy", to);
 	put_list(to, "from", rule->from);
 	put_list(to, "to", rule->to);
 }

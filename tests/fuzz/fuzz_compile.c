@@ -66,6 +66,10 @@ static void compare(const struct sw_policy_ast *policy, const struct sw_image *i
 	assert(answer.audit == expected.audit);
 	assert(answer.new_port == expected.new_port);
 	assert(memcmp(answer.new_to, expected.new_to, sizeof(answer.new_to)) == 0);
+	assert(answer.gate == expected.gate && answer.tls == expected.tls);
+	assert(answer.gate_action == expected.gate_action);
+	assert(answer.gate_flags == expected.gate_flags);
+	assert(answer.tls_version == expected.tls_version);
 	assert(answer.rule_text && answer.text);
 }
 

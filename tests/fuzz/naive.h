@@ -212,15 +212,39 @@ static void redirect(const struct sw_rule_node *rule, const struct sw_query *que
 	memcpy(answer->new_to, target->addr, sizeof(answer->new_to));
 }
 
+/* A connection that passes and whose first bytes are looked at. */
+static void look_at(const struct sw_rule_node *rule, const struct sw_query *query,
+		    struct sw_answer *answer)
+{
+	answer->gate = true;
+	answer->gate_flags = answer->audit ? SW_RULE_AUDIT : 0;
+	if (rule->action == SW_RULE_AUDIT_ONLY) {
+		answer->gate_action = SW_ACTION_AUDIT;
+		return;
+	}
+	answer->tls = true;
+	answer->gate_action = SW_ACTION_TLS;
+	answer->tls_version = rule->tls_version;
+	if (rule->tls_proxy)
+		answer->gate_flags |= SW_RULE_PROXY;
+	if (rule->tls_way == SW_WAY_STARTTLS)
+		answer->gate_flags |= SW_RULE_STARTTLS;
+	else if (rule->tls_way == SW_WAY_IMPLICIT || query->port == 465)
+		answer->gate_flags |= SW_RULE_IMPLICIT;
+}
+
 static void naive_rule(const struct sw_rule_node *rule, const struct sw_query *query,
 		       enum fits fits, struct sw_answer *answer)
 {
 	answer->rule = rule->number;
 	answer->line = rule->pos.line;
 	answer->audit = rule->mode == SW_MODE_AUDIT;
+	if ((fits == YES || answer->audit) &&
+	    (rule->action == SW_RULE_AUDIT_ONLY || rule->action == SW_RULE_REQUIRE_TLS))
+		look_at(rule, query, answer);
 	if (fits == MAYBE)
 		refuse(answer, SW_VERDICT_REJECT, SW_REASON_UNIDENTIFIED);
-	else if (rule->action == SW_RULE_ALLOW)
+	else if (rule->action == SW_RULE_ALLOW || rule->action == SW_RULE_REQUIRE_TLS)
 		answer->verdict = SW_VERDICT_ALLOW;
 	else if (rule->action == SW_RULE_AUDIT_ONLY)
 		answer->verdict = SW_VERDICT_AUDIT;

@@ -158,11 +158,21 @@ static struct sw_party *random_parties(struct sw_arena *arena, struct bytes *byt
 	return first;
 }
 
+static void random_tls(struct bytes *bytes, struct sw_rule_node *rule)
+{
+	static const uint16_t versions[] = {0, 0x0301, 0x0302, 0x0303, 0x0304};
+
+	rule->tls_way = below(bytes, 3);
+	rule->tls_version = PICK(bytes, versions);
+	rule->tls_proxy = take(bytes) & 1;
+}
+
 static struct sw_rule_node *random_rule(struct sw_arena *arena, struct bytes *bytes,
 					uint32_t number, const struct sw_party *seen)
 {
-	static const enum sw_rule_action actions[] = {SW_RULE_ALLOW, SW_RULE_REJECT, SW_RULE_DROP,
-						      SW_RULE_REDIRECT, SW_RULE_AUDIT_ONLY};
+	static const enum sw_rule_action actions[] = {SW_RULE_ALLOW,      SW_RULE_REJECT,
+						      SW_RULE_DROP,       SW_RULE_REDIRECT,
+						      SW_RULE_AUDIT_ONLY, SW_RULE_REQUIRE_TLS};
 	struct sw_rule_node *rule = sw_arena_alloc(arena, sizeof(*rule));
 	unsigned int given;
 
@@ -172,6 +182,8 @@ static struct sw_rule_node *random_rule(struct sw_arena *arena, struct bytes *by
 	rule->mode = take(bytes) & 1 ? SW_MODE_AUDIT : SW_MODE_ENFORCE;
 	rule->from = random_parties(arena, bytes, true, NULL);
 	rule->to = random_parties(arena, bytes, false, seen);
+	if (rule->action == SW_RULE_REQUIRE_TLS)
+		random_tls(bytes, rule);
 	given = 1 + below(bytes, 3);
 	for (int i = 0; rule->action == SW_RULE_REDIRECT && i < 2; i++) {
 		rule->targets[i].given = given >> i & 1;

@@ -46,7 +46,7 @@ golden() { # NAME ARGUMENT...
 	fi
 }
 
-commands=(check fmt apply confirm rollback stop status rules why events)
+commands=(check fmt apply confirm rollback stop status rules why events flows replay)
 nowhere=/nonexistent/run
 
 golden help --help
@@ -62,7 +62,7 @@ for command in "${commands[@]}"; do
 	golden "unknown-option-$command" "$command" --jsno
 	golden "extra-word-$command" "$command" one two
 done
-for command in confirm rollback stop status rules events; do
+for command in confirm rollback stop status rules events flows; do
 	golden "no-daemon-$command" --run-dir $nowhere "$command"
 done
 golden no-daemon-detach --run-dir $nowhere stop --detach
@@ -91,6 +91,10 @@ golden why-from-alone why --port 25 --from 192.0.2.1
 golden why-pid-none why --port 25 --pid 2147483647
 golden events-since-words events --since yesterday
 golden events-last-word events --last few
+golden replay-no-file replay --policy $nowhere/policy
+golden replay-no-policy replay $nowhere/capture
+golden replay-absent-policy replay --policy $nowhere/policy $nowhere/capture
+golden replay-absent replay --policy "$here/../../policies/submission-tls.policy" $nowhere/capture
 
 # A golden that no case reads any more is a leftover.
 for file in "$expected"/*; do

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # Policies against what they print as (policies/NAME.policy, NAME.expected) and against what is said
-# about them (diagnostics/, likewise); the shipped policies, which are canonical; then the command's
-# own goldens. With --update the expected files are written anew.
+# about them (diagnostics/, likewise); the shipped policies, which are canonical; then the
+# command's own goldens and those of captures. With --update the expected files are written anew.
 set -uo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -71,6 +71,7 @@ for file in "$here"/{policies,diagnostics}/*.expected; do
 done
 echo "1..$n"
 
-# A list of its own, which whoever sums up adds to this one.
+# Lists of their own, which whoever sums up adds to this one.
 "$here"/cli.sh "$@" || failed=$((failed + 1))
+"$here"/replay.sh "$@" || failed=$((failed + 1))
 exit $((failed > 0))

@@ -117,6 +117,11 @@ void fx_enter(int pid, const char *path)
 	write_pid(whole, pid);
 }
 
+int fx_cgroup_fd(void)
+{
+	return own.cgroup_fd;
+}
+
 /* ---- up and down ---- */
 
 bool fx_usable(void)
@@ -152,6 +157,10 @@ static struct bpf_program *program_of(enum fx_program program)
 		return fx.skel->progs.sw_getpeername4;
 	case FX_PEER6:
 		return fx.skel->progs.sw_getpeername6;
+	case FX_SOCKOPS:
+		return fx.skel->progs.sw_sockops;
+	case FX_INGRESS:
+		return fx.skel->progs.sw_ingress;
 	default:
 		return fx.skel->progs.sw_egress;
 	}
@@ -171,16 +180,21 @@ void fx_attach(enum fx_program program)
 }
 
 /* What the verifier did and how large the code became: a figure to watch, not a test. */
+static void tell_size(const struct bpf_program *program)
+{
+	struct bpf_prog_info info = {};
+	__u32 size = sizeof(info);
+
+	if (!bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
+		printf("# %-15s %6u instructions verified, %5u bytes of code\n", info.name,
+		       info.verified_insns, info.jited_prog_len);
+}
+
 static void tell_sizes(void)
 {
-	for (int i = 0; i < FX_PROGRAMS; i++) {
-		struct bpf_prog_info info = {};
-		__u32 size = sizeof(info);
-
-		if (!bpf_obj_get_info_by_fd(bpf_program__fd(program_of(i)), &info, &size))
-			printf("# %-15s %6u instructions verified, %5u bytes of code\n", info.name,
-			       info.verified_insns, info.jited_prog_len);
-	}
+	for (int i = 0; i < FX_PROGRAMS; i++)
+		tell_size(program_of(i));
+	tell_size(fx.skel->progs.sw_wipe);
 }
 
 static int take_event(void *context, void *data, size_t size)
@@ -218,6 +232,7 @@ int fx_up(void **state)
 	own.ring = ring_buffer__new(bpf_map__fd(fx.skel->maps.events), take_event, NULL, NULL);
 	if (!own.events || !own.ring)
 		fx_fail("ring buffer");
+	fx_samples_up();
 	tell_sizes();
 	return fx_reset(NULL);
 }
@@ -226,6 +241,7 @@ int fx_down(void **state)
 {
 	(void)state;
 	fx_stop_listening();
+	fx_samples_down();
 	ring_buffer__free(own.ring);
 	free(own.events);
 	for (int i = 0; i < FX_PROGRAMS; i++)
@@ -277,6 +293,7 @@ int fx_reset(void **state)
 	fx_begin(0);
 	fx_apply();
 	fx_events();
+	fx_samples();
 	zero(fx.skel->maps.counters, SW_COUNT_MAX);
 	zero(fx.skel->maps.hits, 2 * SW_RULES_MAX);
 	return 0;

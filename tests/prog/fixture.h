@@ -23,7 +23,16 @@
 #include "bpf/abi.h"
 
 /* A program of the object and the link that attaches it. */
-enum fx_program { FX_CONNECT4, FX_CONNECT6, FX_PEER4, FX_PEER6, FX_EGRESS, FX_PROGRAMS };
+enum fx_program {
+	FX_CONNECT4,
+	FX_CONNECT6,
+	FX_PEER4,
+	FX_PEER6,
+	FX_SOCKOPS,
+	FX_INGRESS,
+	FX_EGRESS,
+	FX_PROGRAMS
+};
 
 int fx_up(void **state);
 int fx_down(void **state);
@@ -39,6 +48,8 @@ void fx_attach(enum fx_program program);
    guarded cgroup. fx_down() removes what was made. */
 void fx_enter(int pid, const char *path);
 
+int fx_cgroup_fd(void); /* of the guarded cgroup; borrowed */
+
 /* ---- policies ---- */
 
 /* A row; members that are 0 or NULL are not asked about. */
@@ -52,6 +63,7 @@ struct fx_row {
 
 void fx_begin(unsigned int slot); /* empties the slot at rest and its tables */
 uint16_t fx_rule(uint8_t action, uint8_t flags);
+void fx_version(uint16_t rule, uint16_t tls_version); /* the oldest that may be negotiated */
 void fx_target(uint16_t rule, const char *addr, uint16_t port); /* of the address's family */
 void fx_row(uint16_t rule, struct fx_row row);
 void fx_guard(uint16_t port); /* fx_row() does it too */
@@ -74,6 +86,19 @@ const struct sw_event *fx_event(size_t index);
 size_t fx_await_events(void);
 /* The only event since the last fx_events(). */
 const struct sw_event *fx_one_event(void);
+
+/* The connection's entry in `flows`; false: there is none. */
+bool fx_flow(uint64_t cookie, struct sw_flow *flow);
+uint64_t fx_cookie(int fd);
+
+/* Takes what is in `samples`, as fx_events() does; n: its size. */
+size_t fx_samples(void);
+const struct sw_sample *fx_sample(size_t index, size_t *n);
+
+/* One run of sw_wipe; returns how far the ring `samples` is written then, in bytes. */
+uint64_t fx_wipe(void);
+/* The whole ring `samples`, as its reader has it in memory. */
+const uint8_t *fx_samples_memory(size_t *n);
 
 /* ---- sockets ---- */
 

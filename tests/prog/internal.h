@@ -16,5 +16,7 @@ extern struct fx fx;
 
 _Noreturn void fx_fail(const char *what); /* with errno, ends the program */
 void fx_stop_listening(void);
+void fx_samples_up(void);
+void fx_samples_down(void);
 
 #endif

@@ -146,6 +146,11 @@ uint16_t fx_rule(uint8_t action, uint8_t flags)
 	return rule;
 }
 
+void fx_version(uint16_t rule, uint16_t tls_version)
+{
+	filling()->rules[rule].tls_version = tls_version;
+}
+
 void fx_target(uint16_t rule, const char *addr, uint16_t port)
 {
 	struct sw_rule *to = &filling()->rules[rule];

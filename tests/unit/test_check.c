@@ -277,6 +277,21 @@ static const struct {
 	{IN_25("redirect [::1]:25 from user 7"),
 	 "p:3:1: warning: no IPv4 target: connections over IPv4 are refused"},
 	{IN_25("redirect 127.0.0.1:25 from user 7"), NULL},
+	/* a way to TLS that the port does not have */
+	{HEAD "host { port 587, 465 { require tls starttls 1.2 } }\n",
+	 "p:2:24: warning: on port 465 programs begin with TLS at once (implicit), which this rule "
+	 "refuses"},
+	{IN_25("require tls implicit from user 7"),
+	 "p:3:1: warning: on port 25 TLS begins with STARTTLS alone, which this rule refuses"},
+	{HEAD "edge \"x\" { port 465 { require tls starttls } }\n", "p:2:23: warning: on port 465"},
+	{IN_25("require tls starttls from user 7"), NULL},
+	{IN_25("require tls from user 7"), NULL},
+	{HEAD "host { port 465 { require tls implicit proxy } }\n", NULL},
+	{HEAD "host { port 465, 587 { require tls 1.0 } }\n", NULL},
+	{HEAD "host { port 587, 2525 { require tls implicit 1.1 to local\n"
+	      "require tls starttls proxy } }\n",
+	 NULL},
+	{HEAD "host { port 465 { audit } }\n", NULL},
 };
 
 static void test_warned(void **state)
@@ -386,15 +401,17 @@ static void test_supported(void **state)
 		{HEAD "host { port 25 { allow to local\nredirect 127.0.0.1:25 from user 7\n"
 		      "audit from user 9\ndrop } }\n",
 		 0, ""},
-		{HEAD REST "host { port 465, 587 { require tls from user 7\nrequire tls 1.2 } }\n",
-		 2,
-		 "p:4:24: error: \"require tls\" is not enforced yet; a policy is never half "
-		 "enforced, "
-		 "so this one is refused whole"},
+		{HEAD REST
+		 "host { port 465, 587 { require tls from user 7\nrequire tls 1.2 proxy } "
+		 "}\n",
+		 0, ""},
 		{HEAD "edge \"x\" { port 587 { require tls } }\n", 1,
-		 "p:2:1: error: \"edge\" blocks are not enforced yet"},
+		 "p:2:1: error: \"edge\" blocks are not enforced yet; a policy is never half "
+		 "enforced, so this one is refused whole"},
 		{HEAD "serve { port 25 { audit } }\n", 1,
 		 "p:2:1: error: \"serve\" blocks are not enforced yet"},
+		{HEAD REST "serve { port 25 { audit } }\nedge \"x\" { port 25 { drop } }\n", 2,
+		 "p:5:1: error: \"edge\" blocks are not enforced yet"},
 	};
 
 	(void)state;

@@ -229,6 +229,48 @@ static void test_rules(void **state)
 }
 
 /* A rule that is too long is cut behind a whole character of UTF-8. */
+/* The rule as the gate is told it; its rows are those of any other action. */
+static void test_tls(void **state)
+{
+	autoimage struct sw_image *image = compiled("mode enforce\n"
+						    "host {\n"
+						    "port 465, 587 {\n"
+						    "require tls to local\n"
+						    "require tls implicit 1.0 from user root\n"
+						    "require tls starttls 1.3 proxy from user 9\n"
+						    "allow to 192.0.2.1\n"
+						    "require tls proxy\n"
+						    "}\n"
+						    "port 2525 {\n"
+						    "mode audit\n"
+						    "require tls 1.2 proxy\n"
+						    "}\n"
+						    "}\n",
+						    NULL);
+	static const struct sw_rule expected[] = {
+		{.action = SW_ACTION_TLS},
+		{.action = SW_ACTION_TLS, .flags = SW_RULE_IMPLICIT, .tls_version = 0x0301},
+		{.action = SW_ACTION_TLS,
+		 .flags = SW_RULE_STARTTLS | SW_RULE_PROXY,
+		 .tls_version = 0x0304},
+		{.action = SW_ACTION_ALLOW},
+		{.action = SW_ACTION_TLS, .flags = SW_RULE_PROXY},
+		{.action = SW_ACTION_TLS,
+		 .flags = SW_RULE_AUDIT | SW_RULE_PROXY,
+		 .tls_version = 0x0303},
+	};
+
+	(void)state;
+	assert_int_equal(image->policy.n_rules, sw_count(expected));
+	for (size_t i = 0; i < sw_count(expected); i++)
+		assert_memory_equal(&image->policy.rules[i], &expected[i], sizeof(expected[i]));
+	assert_string_equal(image->info[2].rule, "require tls starttls 1.3 proxy from user 9");
+	assert_rows(rows_of_id(image, SW_DIM_PORT, 587), "0 1 2 3 4");
+	assert_rows(rows_of_id(image, SW_DIM_PORT, 2525), "5");
+	assert_rows(rows_of_id(image, SW_DIM_USER, 9), "2");
+	assert_rows(&image->policy.local, "0");
+}
+
 static void test_long_rules_are_cut(void **state)
 {
 	(void)state;
@@ -392,6 +434,7 @@ int main(void)
 		cmocka_unit_test(test_an_empty_list_matches_nothing),
 		cmocka_unit_test(test_edge_and_serve_have_no_rows),
 		cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_tls),
 		cmocka_unit_test(test_long_rules_are_cut),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_cgroups_hold_their_ancestors_rows),

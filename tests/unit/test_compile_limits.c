@@ -224,18 +224,6 @@ static void test_long_texts_are_cut(void **state)
 	}
 }
 
-static void test_tls_is_not_compiled(void **state)
-{
-	struct sw_arena *arena = sw_arena_new();
-	struct sw_rule_node rule = {.action = SW_RULE_REQUIRE_TLS};
-	size_t errors = 0;
-
-	(void)state;
-	assert_null(compiled_by_hand(arena, &rule, SW_SELECT_USER, "x", "x", &errors));
-	assert_int_equal(errors, 1);
-	sw_arena_free(arena);
-}
-
 static void test_rule_257(void **state)
 {
 	struct sw_arena *arena = sw_arena_new();
@@ -273,7 +261,6 @@ int main(void)
 		cmocka_unit_test(test_two_selectors_of_a_kind),
 		cmocka_unit_test(test_names_of_256_bytes),
 		cmocka_unit_test(test_long_texts_are_cut),
-		cmocka_unit_test(test_tls_is_not_compiled),
 		cmocka_unit_test(test_rule_257),
 	};
 

@@ -302,12 +302,133 @@ static void test_no_target(void **state)
 	assert_int_equal(answer.new_to[15], 1);
 }
 
+/* What the gate is told, and what is said to people about it. */
+static const struct {
+	struct sw_query query;
+	struct sw_answer expected; /* the members of the gate; where TLS is required, `verdict` */
+	const char *way;
+	bool proxy;
+} gated[] = {
+	/* 465 without a way is implicit */
+	{{.port = 465},
+	 {.gate = true,
+	  .tls = true,
+	  .gate_action = SW_ACTION_TLS,
+	  .gate_flags = SW_RULE_IMPLICIT,
+	  .tls_version = 0x0303},
+	 "implicit",
+	 false},
+	{{.port = 587},
+	 {.gate = true, .tls = true, .gate_action = SW_ACTION_TLS, .tls_version = 0x0303},
+	 "any",
+	 false},
+	{{.port = 465, UID(33)},
+	 {.gate = true,
+	  .tls = true,
+	  .gate_action = SW_ACTION_TLS,
+	  .gate_flags = SW_RULE_STARTTLS | SW_RULE_PROXY},
+	 "starttls",
+	 true},
+	{{.port = 587, UID(8)},
+	 {.gate = true,
+	  .tls = true,
+	  .gate_action = SW_ACTION_TLS,
+	  .gate_flags = SW_RULE_IMPLICIT,
+	  .tls_version = 0x0304},
+	 "implicit",
+	 false},
+	/* looked at, nothing is asked */
+	{{.port = 465, UID(101)}, {.gate = true, .gate_action = SW_ACTION_AUDIT}, NULL, false},
+	/* not looked at: nothing asked, or nothing passes */
+	{{.port = 587, UID(0)}, {0}, NULL, false},
+	{{.port = 587, UID(102)}, {0}, NULL, false},
+	{{.port = 587, UID(7), .exe = long_exe}, {0}, NULL, false},
+	/* mode audit */
+	{{.port = 2525},
+	 {.gate = true,
+	  .tls = true,
+	  .audit = true,
+	  .gate_action = SW_ACTION_TLS,
+	  .gate_flags = SW_RULE_AUDIT,
+	  .tls_version = 0x0303},
+	 "any",
+	 false},
+	{{.port = 2525, UID(33)},
+	 {.gate = true, .audit = true, .gate_action = SW_ACTION_AUDIT, .gate_flags = SW_RULE_AUDIT},
+	 NULL,
+	 false},
+	{{.port = 2525, UID(0)}, {.audit = true}, NULL, false},
+	/* who calls is not certain, and it passes all the same */
+	{{.port = 2525, UID(7), .exe = long_exe},
+	 {.gate = true,
+	  .tls = true,
+	  .audit = true,
+	  .verdict = SW_VERDICT_AUDIT,
+	  .gate_action = SW_ACTION_TLS,
+	  .gate_flags = SW_RULE_AUDIT},
+	 "any",
+	 false},
+	/* no rule names this port */
+	{{.port = 25}, {0}, NULL, false},
+};
+
+static void test_gate(void **state)
+{
+	autoimage struct sw_image *image =
+		compiled("mode enforce\n"
+			 "host {\n"
+			 "port 465, 587 {\n"
+			 "allow from user root\n"
+			 "reject from user Debian-exim\n"
+			 "audit from user postfix\n"
+			 "require tls starttls proxy from user www-data\n"
+			 "require tls implicit 1.3 from user mail\n"
+			 "require tls from user 7 exe \"/usr/sbin/smtpd\"\n"
+			 "require tls 1.2\n"
+			 "}\n"
+			 "port 2525 {\n"
+			 "mode audit\n"
+			 "reject from user root\n"
+			 "audit from user www-data\n"
+			 "require tls from user 7 exe \"/usr/sbin/smtpd\"\n"
+			 "require tls 1.2\n"
+			 "}\n"
+			 "}\n",
+			 NULL);
+
+	(void)state;
+	memset(long_exe, 'x', 256);
+	long_exe[0] = '/';
+	for (size_t i = 0; i < sw_count(gated); i++) {
+		const struct sw_answer *expected = &gated[i].expected;
+		struct sw_answer answer;
+
+		sw_image_eval(image, &gated[i].query, &answer);
+		if (answer.gate != expected->gate || answer.tls != expected->tls)
+			print_error("case %zu, by rule %u\n", i, answer.rule);
+		assert_int_equal(answer.gate, expected->gate);
+		assert_int_equal(answer.tls, expected->tls);
+		assert_int_equal(answer.audit, expected->audit);
+		assert_int_equal(answer.gate_action, expected->gate_action);
+		assert_int_equal(answer.gate_flags, expected->gate_flags);
+		assert_int_equal(answer.tls_version, expected->tls_version);
+		assert_int_equal(sw_answer_proxy(&answer), gated[i].proxy);
+		if (gated[i].way)
+			assert_string_equal(sw_answer_way(&answer), gated[i].way);
+		else
+			assert_null(sw_answer_way(&answer));
+		if (answer.tls)
+			assert_int_equal(answer.verdict, expected->verdict);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_answers),  cmocka_unit_test(test_unguarded),
 		cmocka_unit_test(test_texts),    cmocka_unit_test(test_redirect_target),
 		cmocka_unit_test(test_families), cmocka_unit_test(test_no_target),
+		cmocka_unit_test(test_gate),
 	};
 
 	return cmocka_run_group_tests_name("eval", tests, NULL, NULL);

@@ -89,6 +89,10 @@ static void test_check_refuses(void **state)
 	REFUSED(event.reason = SW_REASON_MAX);
 	REFUSED(event.family = 5);
 	REFUSED(event.rule = SW_RULES_MAX);
+	REFUSED(event.verb = SW_VERB_MAX);
+	REFUSED(event.mechanism = SW_MECHANISM_MAX);
+	REFUSED(event.tls = SW_TLS_MAX);
+	REFUSED(event.from_server = 2);
 	REFUSED(memset(event.caller.comm, 'x', sizeof(event.caller.comm)));
 	REFUSED(memset(event.caller.exe, 'x', sizeof(event.caller.exe)));
 	REFUSED(memset(event.caller.cgroup, 'x', sizeof(event.caller.cgroup)));
@@ -185,6 +189,68 @@ static void test_object_redirect(void **state)
 	expect_text(six, "redirect", "[::1]:2525");
 }
 
+/* ---- the gate ---- */
+
+static const struct sw_rule_info tls_rule = {.line = 12, .rule = "require tls"};
+static const struct sw_event_about gate_about = {
+	.boot_ns = 1700000000000000000ull,
+	.rule = &tls_rule,
+	.user = "www-data",
+	.sni = "mail.example.net",
+};
+
+static struct sw_event gate_sample(uint8_t reason)
+{
+	struct sw_event event = sample();
+
+	event.kind = SW_EVENT_GATE;
+	event.verdict = SW_VERDICT_RESET;
+	event.reason = reason;
+	event.dst_port = 587;
+	event.src_port = 40000;
+	return event;
+}
+
+static void test_object_gate(void **state)
+{
+	struct sw_event event = gate_sample(SW_REASON_CLEARTEXT_COMMAND);
+	json_auto_t *object = NULL, *cut = NULL, *server = NULL, *unknown = NULL;
+
+	(void)state;
+	event.verb = SW_VERB_AUTH;
+	event.verb_length = 4;
+	event.mechanism = SW_MECHANISM_PLAIN;
+	object = sw_event_json(&event, &gate_about);
+	expect_text(object, "kind", "gate");
+	expect_text(object, "verdict", "reset");
+	expect_text(object, "reason", "cleartext_command");
+	expect_text(object, "verb", "AUTH PLAIN");
+	assert_null(json_object_get(object, "verb_length"));
+	expect_text(object, "from", "client");
+	expect_text(object, "tls", "none");
+	expect_text(object, "tls_version", NULL);
+	expect_text(object, "sni", "mail.example.net");
+	/* The letters that were seen and not one more. */
+	event.verb_length = 1;
+	event.mechanism = SW_MECHANISM_NONE;
+	cut = sw_event_json(&event, &gate_about);
+	expect_text(cut, "verb", "A");
+	expect_number(cut, "verb_length", 1);
+	event = gate_sample(SW_REASON_TLS_TOO_OLD);
+	event.from_server = 1;
+	event.tls = SW_TLS_STARTTLS;
+	event.tls_version = 0x0301;
+	server = sw_event_json(&event, &about);
+	expect_text(server, "from", "server");
+	expect_text(server, "tls", "starttls");
+	expect_text(server, "tls_version", "0x0301");
+	expect_text(server, "verb", NULL);
+	expect_text(server, "sni", NULL);
+	event = gate_sample(SW_REASON_CLEARTEXT_COMMAND);
+	unknown = sw_event_json(&event, &about);
+	expect_text(unknown, "verb", NULL);
+}
+
 /* Names that a caller chose cannot forge a line, move a cursor or break the JSON. */
 static void test_hostile_names(void **state)
 {
@@ -235,6 +301,53 @@ static void test_line(void **state)
 	expect_line(&event, &about,
 		    "22:13:25  refused  user www-data (php8.2) -> 203.0.113.5 port 25: line 14: "
 		    "reject \"Port 25 is closed here.\" (and 3 more like it)");
+}
+
+#define GATE_LINE                                                                                  \
+	"22:13:25  reset  user www-data (/usr/bin/php8.2, unit php8.2-fpm.service) -> "            \
+	"203.0.113.5 port 587: line 12: require tls: "
+
+static void test_line_gate(void **state)
+{
+	static const struct {
+		struct sw_event event;
+		const char *words;
+	} cases[] = {
+		{{.reason = SW_REASON_CLEARTEXT_COMMAND,
+		  .verb = SW_VERB_AUTH,
+		  .verb_length = 4,
+		  .mechanism = SW_MECHANISM_PLAIN},
+		 GATE_LINE "AUTH PLAIN was sent before TLS began"},
+		{{.reason = SW_REASON_CLEARTEXT_COMMAND, .verb = SW_VERB_AUTH, .verb_length = 1},
+		 GATE_LINE "a command that begins with A was sent before TLS began"},
+		{{.reason = SW_REASON_CLEARTEXT_COMMAND},
+		 GATE_LINE "a command was sent before TLS began"},
+		{{.reason = SW_REASON_STARTTLS_STRIPPED, .verb = SW_VERB_MAIL, .verb_length = 4},
+		 GATE_LINE "MAIL was sent without TLS, as the server did not offer STARTTLS"},
+		{{.reason = SW_REASON_STARTTLS_INJECTION},
+		 GATE_LINE "plain bytes were sent behind STARTTLS"},
+		{{.reason = SW_REASON_STARTTLS_INJECTION, .from_server = 1},
+		 GATE_LINE "the server sent what was not asked for before TLS began"},
+		{{.reason = SW_REASON_NOT_TLS, .verb = SW_VERB_EHLO, .verb_length = 4},
+		 GATE_LINE "EHLO was sent where TLS was due"},
+		{{.reason = SW_REASON_NOT_TLS}, GATE_LINE "what was sent is not TLS"},
+		{{.reason = SW_REASON_NOT_TLS, .from_server = 1},
+		 GATE_LINE "the server's answer to the ClientHello is not TLS"},
+		{{.reason = SW_REASON_TLS_TOO_OLD, .from_server = 1, .tls_version = 0x0302},
+		 GATE_LINE "the server chose TLS 1.1"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sw_count(cases); i++) {
+		struct sw_event event = gate_sample(cases[i].event.reason);
+
+		event.verb = cases[i].event.verb;
+		event.verb_length = cases[i].event.verb_length;
+		event.mechanism = cases[i].event.mechanism;
+		event.from_server = cases[i].event.from_server;
+		event.tls_version = cases[i].event.tls_version;
+		expect_line(&event, &gate_about, cases[i].words);
+	}
 }
 
 static void test_line_verdicts(void **state)
@@ -309,16 +422,12 @@ static void test_history(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_check),
-		cmocka_unit_test(test_check_refuses),
-		cmocka_unit_test(test_object),
-		cmocka_unit_test(test_object_unknown),
-		cmocka_unit_test(test_object_redirect),
-		cmocka_unit_test(test_hostile_names),
-		cmocka_unit_test(test_line),
-		cmocka_unit_test(test_line_verdicts),
-		cmocka_unit_test(test_names),
-		cmocka_unit_test(test_history),
+		cmocka_unit_test(test_check),           cmocka_unit_test(test_check_refuses),
+		cmocka_unit_test(test_object),          cmocka_unit_test(test_object_unknown),
+		cmocka_unit_test(test_object_redirect), cmocka_unit_test(test_object_gate),
+		cmocka_unit_test(test_hostile_names),   cmocka_unit_test(test_line),
+		cmocka_unit_test(test_line_gate),       cmocka_unit_test(test_line_verdicts),
+		cmocka_unit_test(test_names),           cmocka_unit_test(test_history),
 	};
 
 	/* Lines are in local time. */

@@ -256,102 +256,100 @@ static void test_rounds(void **state)
 
 /* ---- verdicts ---- */
 
+static const struct {
+	struct sw_rule rule;
+	int certain, ipv4;
+	unsigned int verdict, reason, refuse, port;
+} decisions[] = {
+	{{.action = SW_ACTION_ALLOW}, 1, 1, SW_VERDICT_ALLOW, SW_REASON_NONE, 0, 0},
+	{{.action = SW_ACTION_AUDIT}, 1, 1, SW_VERDICT_AUDIT, SW_REASON_NONE, 0, 0},
+	/* the connection is made; what it sends is the gate's */
+	{{.action = SW_ACTION_TLS}, 1, 1, SW_VERDICT_ALLOW, SW_REASON_NONE, 0, 0},
+	{{.action = SW_ACTION_TLS}, 0, 1, SW_VERDICT_REJECT, SW_REASON_UNIDENTIFIED, 1, 0},
+	{{.action = SW_ACTION_TLS, .flags = SW_RULE_AUDIT},
+	 1,
+	 1,
+	 SW_VERDICT_ALLOW,
+	 SW_REASON_NONE,
+	 0,
+	 0},
+	{{.action = SW_ACTION_REJECT}, 1, 1, SW_VERDICT_REJECT, SW_REASON_NOT_PERMITTED, 1, 0},
+	{{.action = SW_ACTION_DROP}, 1, 1, SW_VERDICT_DROP, SW_REASON_NOT_PERMITTED, 1, 0},
+	{{.action = SW_ACTION_MAX}, 1, 1, SW_VERDICT_REJECT, SW_REASON_NOT_PERMITTED, 1, 0},
+	{{.action = SW_ACTION_REDIRECT, .port4 = 26, .port6 = 27},
+	 1,
+	 1,
+	 SW_VERDICT_REDIRECT,
+	 SW_REASON_NONE,
+	 0,
+	 26},
+	{{.action = SW_ACTION_REDIRECT, .port4 = 26, .port6 = 27},
+	 1,
+	 0,
+	 SW_VERDICT_REDIRECT,
+	 SW_REASON_NONE,
+	 0,
+	 27},
+	{{.action = SW_ACTION_REDIRECT, .port6 = 27},
+	 1,
+	 1,
+	 SW_VERDICT_REJECT,
+	 SW_REASON_NO_TARGET,
+	 1,
+	 0},
+	{{.action = SW_ACTION_ALLOW}, 0, 1, SW_VERDICT_REJECT, SW_REASON_UNIDENTIFIED, 1, 0},
+	{{.action = SW_ACTION_DROP}, 0, 1, SW_VERDICT_REJECT, SW_REASON_UNIDENTIFIED, 1, 0},
+	/* mode audit refuses nothing and sends nothing elsewhere */
+	{{.action = SW_ACTION_ALLOW, .flags = SW_RULE_AUDIT},
+	 1,
+	 1,
+	 SW_VERDICT_ALLOW,
+	 SW_REASON_NONE,
+	 0,
+	 0},
+	{{.action = SW_ACTION_REJECT, .flags = SW_RULE_AUDIT},
+	 1,
+	 1,
+	 SW_VERDICT_AUDIT,
+	 SW_REASON_NOT_PERMITTED,
+	 0,
+	 0},
+	{{.action = SW_ACTION_REDIRECT, .flags = SW_RULE_AUDIT, .port4 = 26},
+	 1,
+	 1,
+	 SW_VERDICT_AUDIT,
+	 SW_REASON_NONE,
+	 0,
+	 0},
+	{{.action = SW_ACTION_REDIRECT, .flags = SW_RULE_AUDIT},
+	 1,
+	 1,
+	 SW_VERDICT_AUDIT,
+	 SW_REASON_NO_TARGET,
+	 0,
+	 0},
+	{{.action = SW_ACTION_ALLOW, .flags = SW_RULE_AUDIT},
+	 0,
+	 1,
+	 SW_VERDICT_AUDIT,
+	 SW_REASON_UNIDENTIFIED,
+	 0,
+	 0},
+};
+
 static void test_decide(void **state)
 {
-	static const struct {
-		struct sw_rule rule;
-		int certain, ipv4;
-		unsigned int verdict, reason, refuse, port;
-	} cases[] = {
-		{{.action = SW_ACTION_ALLOW}, 1, 1, SW_VERDICT_ALLOW, SW_REASON_NONE, 0, 0},
-		{{.action = SW_ACTION_AUDIT}, 1, 1, SW_VERDICT_AUDIT, SW_REASON_NONE, 0, 0},
-		{{.action = SW_ACTION_REJECT},
-		 1,
-		 1,
-		 SW_VERDICT_REJECT,
-		 SW_REASON_NOT_PERMITTED,
-		 1,
-		 0},
-		{{.action = SW_ACTION_DROP}, 1, 1, SW_VERDICT_DROP, SW_REASON_NOT_PERMITTED, 1, 0},
-		{{.action = SW_ACTION_MAX}, 1, 1, SW_VERDICT_REJECT, SW_REASON_NOT_PERMITTED, 1, 0},
-		{{.action = SW_ACTION_REDIRECT, .port4 = 26, .port6 = 27},
-		 1,
-		 1,
-		 SW_VERDICT_REDIRECT,
-		 SW_REASON_NONE,
-		 0,
-		 26},
-		{{.action = SW_ACTION_REDIRECT, .port4 = 26, .port6 = 27},
-		 1,
-		 0,
-		 SW_VERDICT_REDIRECT,
-		 SW_REASON_NONE,
-		 0,
-		 27},
-		{{.action = SW_ACTION_REDIRECT, .port6 = 27},
-		 1,
-		 1,
-		 SW_VERDICT_REJECT,
-		 SW_REASON_NO_TARGET,
-		 1,
-		 0},
-		{{.action = SW_ACTION_ALLOW},
-		 0,
-		 1,
-		 SW_VERDICT_REJECT,
-		 SW_REASON_UNIDENTIFIED,
-		 1,
-		 0},
-		{{.action = SW_ACTION_DROP}, 0, 1, SW_VERDICT_REJECT, SW_REASON_UNIDENTIFIED, 1, 0},
-		/* mode audit refuses nothing and sends nothing elsewhere */
-		{{.action = SW_ACTION_ALLOW, .flags = SW_RULE_AUDIT},
-		 1,
-		 1,
-		 SW_VERDICT_ALLOW,
-		 SW_REASON_NONE,
-		 0,
-		 0},
-		{{.action = SW_ACTION_REJECT, .flags = SW_RULE_AUDIT},
-		 1,
-		 1,
-		 SW_VERDICT_AUDIT,
-		 SW_REASON_NOT_PERMITTED,
-		 0,
-		 0},
-		{{.action = SW_ACTION_REDIRECT, .flags = SW_RULE_AUDIT, .port4 = 26},
-		 1,
-		 1,
-		 SW_VERDICT_AUDIT,
-		 SW_REASON_NONE,
-		 0,
-		 0},
-		{{.action = SW_ACTION_REDIRECT, .flags = SW_RULE_AUDIT},
-		 1,
-		 1,
-		 SW_VERDICT_AUDIT,
-		 SW_REASON_NO_TARGET,
-		 0,
-		 0},
-		{{.action = SW_ACTION_ALLOW, .flags = SW_RULE_AUDIT},
-		 0,
-		 1,
-		 SW_VERDICT_AUDIT,
-		 SW_REASON_UNIDENTIFIED,
-		 0,
-		 0},
-	};
-
 	(void)state;
-	for (size_t i = 0; i < sw_count(cases); i++) {
+	for (size_t i = 0; i < sw_count(decisions); i++) {
 		struct sw_decision decision;
 
 		memset(&decision, 0xff, sizeof(decision));
-		sw_decide(&cases[i].rule, cases[i].certain, cases[i].ipv4, &decision);
-		assert_int_equal(decision.verdict, cases[i].verdict);
-		assert_int_equal(decision.reason, cases[i].reason);
-		assert_int_equal(decision.refuse, cases[i].refuse);
-		assert_int_equal(decision.port, cases[i].port);
-		assert_int_equal(decision.ipv4, cases[i].ipv4);
+		sw_decide(&decisions[i].rule, decisions[i].certain, decisions[i].ipv4, &decision);
+		assert_int_equal(decision.verdict, decisions[i].verdict);
+		assert_int_equal(decision.reason, decisions[i].reason);
+		assert_int_equal(decision.refuse, decisions[i].refuse);
+		assert_int_equal(decision.port, decisions[i].port);
+		assert_int_equal(decision.ipv4, decisions[i].ipv4);
 	}
 }
 

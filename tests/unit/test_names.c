@@ -30,6 +30,7 @@ static void test_reasons(void **state)
 		"tls_too_old",
 		"resend_mismatch",
 		"too_long",
+		"shared_pages",
 	};
 
 	(void)state;
@@ -59,6 +60,81 @@ static void test_verdicts_and_scopes(void **state)
 	for (unsigned int i = 0; i < SW_SCOPE_MAX; i++)
 		assert_string_equal(sw_scope_name(i), scopes[i]);
 	assert_string_equal(sw_scope_name(SW_SCOPE_MAX), "?");
+}
+
+/* Each name of a list, in the order of vocabulary.h; NULL where there is none. */
+static void assert_names(const char *(*name)(unsigned int), const char *const *names, size_t n,
+			 const char *behind)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		if (names[i])
+			assert_string_equal(name(i), names[i]);
+		else
+			assert_null(name(i));
+	}
+	for (unsigned int i = 0; i < 2; i++) {
+		const char *beyond = name(i ? ~0u : (unsigned int)n);
+
+		if (behind)
+			assert_string_equal(beyond, behind);
+		else
+			assert_null(beyond);
+	}
+}
+
+static void test_commands(void **state)
+{
+	static const char *const verbs[] = {
+		NULL,   "AUTH", "MAIL", "RCPT", "DATA", "BDAT", "BURL",    "VRFY",     "EXPN",
+		"ETRN", "ATRN", "TURN", "SEND", "SOML", "SAML", "XCLIENT", "XFORWARD", "PROXY",
+		"EHLO", "HELO", "LHLO", "NOOP", "RSET", "QUIT", "HELP",    "STARTTLS",
+	};
+	static const char *const mechanisms[] = {
+		NULL,      "PLAIN",       "LOGIN", "CRAM-MD5", "DIGEST-MD5", "SCRAM",
+		"XOAUTH2", "OAUTHBEARER", "NTLM",  "GSSAPI",   "EXTERNAL",
+	};
+
+	(void)state;
+	assert_int_equal(sw_count(verbs), SW_VERB_MAX);
+	assert_names(sw_verb_name, verbs, SW_VERB_MAX, NULL);
+	assert_int_equal(sw_count(mechanisms), SW_MECHANISM_MAX);
+	assert_names(sw_mechanism_name, mechanisms, SW_MECHANISM_MAX, NULL);
+}
+
+static void test_tls_and_flows(void **state)
+{
+	static const char *const tls[] = {"none", "starttls", "implicit"};
+	static const char *const flows[] = {
+		"open",
+		"nothing sent yet",
+		"waiting for STARTTLS",
+		"STARTTLS sent, waiting for the answer",
+		"waiting for a ClientHello",
+		"ClientHello sent, waiting for the server's",
+		"TLS",
+		"ended by the gate",
+		"recorded: not as TLS is required",
+		"not looked at",
+	};
+
+	(void)state;
+	assert_int_equal(sw_count(tls), SW_TLS_MAX);
+	assert_names(sw_tls_name, tls, SW_TLS_MAX, "?");
+	assert_int_equal(sw_count(flows), SW_FLOW_STATE_MAX);
+	assert_names(sw_flow_words, flows, SW_FLOW_STATE_MAX, "?");
+}
+
+static void test_tls_versions(void **state)
+{
+	(void)state;
+	assert_null(sw_tls_version_name(0));
+	assert_null(sw_tls_version_name(0x0300));
+	assert_string_equal(sw_tls_version_name(0x0301), "1.0");
+	assert_string_equal(sw_tls_version_name(0x0302), "1.1");
+	assert_string_equal(sw_tls_version_name(0x0303), "1.2");
+	assert_string_equal(sw_tls_version_name(0x0304), "1.3");
+	assert_null(sw_tls_version_name(0x0305));
+	assert_null(sw_tls_version_name(~0u));
 }
 
 static void test_unit_of_cgroup(void **state)
@@ -135,7 +211,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reasons),        cmocka_unit_test(test_verdicts_and_scopes),
 		cmocka_unit_test(test_unit_of_cgroup), cmocka_unit_test(test_unit_of_255_bytes),
-		cmocka_unit_test(test_cgroup_key),
+		cmocka_unit_test(test_cgroup_key),     cmocka_unit_test(test_commands),
+		cmocka_unit_test(test_tls_and_flows),  cmocka_unit_test(test_tls_versions),
 	};
 
 	return cmocka_run_group_tests_name("names", tests, NULL, NULL);

@@ -34,7 +34,7 @@ static const char whole[] =
 	"    }\n"
 	"    port 587 { require tls starttls 1.2 }\n"
 	"}\n"
-	"edge \"lan0\", tap* { port 465 { require tls 1.3 implicit from partners\n"
+	"edge \"lan0\", tap* { port 465 { require tls 1.3 proxy implicit from partners\n"
 	"    drop } }\n"
 	"serve\n"
 	"{\n"
@@ -148,13 +148,15 @@ static void test_scopes(void **state)
 	const struct sw_rule_node *rule = host->blocks->next->rules;
 
 	(void)state;
-	assert_int_equal(rule->tls_way, SW_TLS_STARTTLS);
+	assert_int_equal(rule->tls_way, SW_WAY_STARTTLS);
 	assert_int_equal(rule->tls_version, 0x0303);
+	assert_false(rule->tls_proxy);
 	assert_int_equal(edge->scope, SW_SCOPE_EDGE);
 	assert_string_equal(edge->interfaces->pattern, "lan0");
 	assert_string_equal(edge->interfaces->next->pattern, "tap*");
-	assert_int_equal(edge->blocks->rules->tls_way, SW_TLS_IMPLICIT);
+	assert_int_equal(edge->blocks->rules->tls_way, SW_WAY_IMPLICIT);
 	assert_int_equal(edge->blocks->rules->tls_version, 0x0304);
+	assert_true(edge->blocks->rules->tls_proxy);
 	assert_int_equal(edge->blocks->rules->from->kind, SW_PARTY_NET);
 	assert_int_equal(edge->blocks->rules->next->action, SW_RULE_DROP);
 	assert_int_equal(edge->next->scope, SW_SCOPE_SERVE);
@@ -254,11 +256,17 @@ static const struct {
 	 "p:1:39: error: a second IPv4 target: one of each family can be given"},
 	{"host { port 25 { require } }\n", "p:1:26: error: expected \"tls\", found \"}\""},
 	{"host { port 25 { require tls 1.4 } }\n",
-	 "p:1:30: error: expected \"implicit\", \"starttls\", a version (1.0, 1.1, 1.2, 1.3) or "
-	 "the end "
-	 "of the line, found \"1.4\""},
+	 "p:1:30: error: expected \"implicit\", \"starttls\", a version (1.0, 1.1, 1.2, 1.3), "
+	 "\"proxy\" or the end of the line, found \"1.4\""},
+	{"host { port 25 { require tls \"1.2\" } }\n",
+	 "p:1:30: error: expected \"implicit\", \"starttls\", a version (1.0, 1.1, 1.2, 1.3), "
+	 "\"proxy\" or the end of the line, found a string"},
 	{"host { port 25 { require tls 1.2 1.3 } }\n",
-	 "p:1:34: error: \"require tls\" has one way and one version"},
+	 "p:1:34: error: \"require tls\" has one way, one version and one \"proxy\""},
+	{"host { port 25 { require tls implicit starttls } }\n",
+	 "p:1:39: error: \"require tls\" has one way, one version and one \"proxy\""},
+	{"host { port 25 { require tls proxy 1.2 proxy } }\n",
+	 "p:1:40: error: \"require tls\" has one way, one version and one \"proxy\""},
 	{"host { port 25 { allow ; } }\n",
 	 "p:1:24: error: \";\" has no meaning here: a statement ends with its line"},
 	{"host { port 25 { allow }\n", "p:2:1: error: expected \"}\", found the end of the file"},

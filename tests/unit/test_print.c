@@ -182,6 +182,10 @@ static void test_rules(void **state)
 		{"require tls", NULL},
 		{"require tls 1.0 implicit to local", "require tls implicit 1.0 to local"},
 		{"require tls starttls", NULL},
+		{"require tls proxy", NULL},
+		{"require tls proxy 1.3 starttls from proxy to local",
+		 "require tls starttls 1.3 proxy from proxy to local"},
+		{"require tls 1.1 proxy from user proxy", NULL},
 	};
 
 	(void)state;

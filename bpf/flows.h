@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * flows.h - the map `flows`: what people are shown of the connections to guarded ports. A connection is
+ * in it from its SYN on. The program on sock_ops tells its source address, its end and its bytes;
+ * sockets that connect() did not let through cost it one test of the port.
+ */
+#ifndef SW_FLOWS_H
+#define SW_FLOWS_H
+
+#include "bpf/decide.h"
+#include "bpf/kernel.h"
+#include "bpf/maps.h"
+
+SW_INLINE void sw_flow_store(const struct sw_sock *st)
+{
+	__u64 cookie = st->cookie;
+
+	bpf_map_update_elem(&flows, &cookie, &st->flow, BPF_ANY);
+}
+
+/* What connect() knows. The caller's names are in st->flow already. */
+SW_INLINE void sw_flow_begin(struct sw_sock *st, __u8 family)
+{
+	struct sw_flow *flow = &st->flow;
+
+	flow->opened_ns = flow->changed_ns = bpf_ktime_get_boot_ns();
+	flow->ended_ns = 0;
+	flow->sent = flow->received = 0;
+	flow->src_port = 0;
+	__builtin_memset(flow->src, 0, sizeof(flow->src));
+	flow->dst_port = st->port;
+	flow->state = st->gated ? SW_FLOW_START : SW_FLOW_OPEN;
+	flow->reason = SW_REASON_NONE;
+	flow->tls = SW_TLS_NONE;
+	flow->family = family;
+	flow->tls_version = flow->cipher = 0;
+}
+
+/* The memory of a socket that connect() let through to where it goes now. */
+SW_INLINE struct sw_sock *sw_flow_of(struct bpf_sock_ops *ctx)
+{
+	__u32 port = bpf_ntohl(ctx->remote_port), zero = 0, slot;
+	struct sw_head *at = bpf_map_lookup_elem(&head, &zero);
+	struct bpf_sock *sk = ctx->sk;
+	struct sw_sock *st;
+
+	if (!at || !sk || !sw_guarded(sw_policy_in_force(at, &slot), port))
+		return 0;
+	st = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	return st && st->state == SW_SOCK_PASSED && st->port == port ? st : 0;
+}
+
+/* A SYN is about to be sent: the source address is known now. */
+SW_INLINE void sw_flow_opening(struct bpf_sock_ops *ctx)
+{
+	struct sw_sock *st = sw_flow_of(ctx);
+	__u32 ip4 = ctx->local_ip4, *word;
+
+	SW_OPAQUE(ip4); /* or the compiler makes one load of two members, which may not be */
+	if (!st)
+		return;
+	word = (__u32 *)st->flow.src;
+	if (sw_addr_is_ipv4(st->flow.dst)) {
+		word[0] = word[1] = 0;
+		word[2] = bpf_htonl(0xffff);
+		word[3] = ip4;
+	} else {
+		word[0] = ctx->local_ip6[0];
+		word[1] = ctx->local_ip6[1];
+		word[2] = ctx->local_ip6[2];
+		word[3] = ctx->local_ip6[3];
+	}
+	st->flow.src_port = ctx->local_port;
+	sw_flow_store(st);
+	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+}
+
+/* TCP counts SYN and FIN as a byte each. */
+SW_INLINE __u64 sw_bytes_sent(const struct bpf_sock_ops *ctx, __u32 before)
+{
+	__u64 acked = ctx->bytes_acked;
+	int closed = before == SW_TCP_FIN_WAIT1 || before == SW_TCP_FIN_WAIT2 ||
+		     before == SW_TCP_CLOSING || before == SW_TCP_LAST_ACK ||
+		     before == SW_TCP_TIME_WAIT;
+
+	if (acked)
+		acked--;
+	if (acked && closed && ctx->snd_una == ctx->snd_nxt)
+		acked--;
+	return acked;
+}
+
+SW_INLINE __u64 sw_bytes_received(const struct bpf_sock_ops *ctx, struct bpf_sock *sk)
+{
+	struct sock *kernel_sk = (struct sock *)(unsigned long)sw_address(sk);
+	__u64 done = bpf_core_enum_value(enum sock_flags, SOCK_DONE);
+	__u64 received = ctx->bytes_received;
+
+	if (received && BPF_CORE_READ(kernel_sk, __sk_common.skc_flags) >> (done & 63) & 1)
+		received--;
+	return received;
+}
+
+/* Only sockets that asked for it are told about, ours and those of other programs. */
+SW_INLINE void sw_flow_ended(struct bpf_sock_ops *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct sw_sock *st;
+
+	if (!sk || ctx->args[1] != SW_TCP_CLOSE)
+		return;
+	st = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	if (!st || !st->flow.opened_ns || st->flow.ended_ns)
+		return;
+	st->flow.sent = sw_bytes_sent(ctx, ctx->args[0]);
+	st->flow.received = sw_bytes_received(ctx, sk);
+	st->flow.ended_ns = bpf_ktime_get_boot_ns();
+	sw_flow_store(st);
+}
+
+SW_INLINE int sw_flow_ops(struct bpf_sock_ops *ctx)
+{
+	if (ctx->op == BPF_SOCK_OPS_TCP_CONNECT_CB)
+		sw_flow_opening(ctx);
+	else if (ctx->op == BPF_SOCK_OPS_STATE_CB)
+		sw_flow_ended(ctx);
+	return 1;
+}
+
+#endif
