@@ -72,10 +72,11 @@ reader() { # GROUP COMMAND...: as nobody, with this group besides
 	run ! grep -E 'NOT ATTACHED|problem' <<<"$output"
 	smtpwall_json "d['pid'] == $(daemon_pid) and d['enforcing'] and d['mode'] == 'mixed'" status
 	smtpwall_json "d['policy']['path'] == '$D/policy' and d['policy']['rules'] == 4" status
-	smtpwall_json "len(d['hooks']) == 5 and all(h['attached'] for h in d['hooks'])" status
+	smtpwall_json "len(d['hooks']) == 7 and all(h['attached'] for h in d['hooks'])" status
 	run -0 smtpwall status --json
 	json "' '.join(d['counters']) == 'connect allowed refused redirected audited unidentified \
-packet_dropped existing events suppressed lost'" <<<"$output"
+packet_dropped existing events suppressed lost \
+tls condemned gate_dropped gate_held samples samples_lost pretended'" <<<"$output"
 	smtpwall_json "'status' not in d and d['problems'] == [] and 'confirm_before' not in d" status
 	smtpwall_json "len(d['since']) == 27 and d['since'][-1] == 'Z'" status
 }

@@ -119,6 +119,23 @@ unharmed() {
 	unharmed
 }
 
+@test "a policy with blocks that are not enforced yet is refused whole, by the command and by the daemon" {
+	local block
+	for block in 'edge "lan0" { port 587 { require tls } }' 'serve { port 25 { audit } }'; do
+		printf 'mode enforce\nhost { port 25 { reject "x" } }\n%s\n' "$block" >"$D/later"
+		run "$SW_BUILD/smtpwall" --run-dir "$D/run" apply "$D/later"
+		echo "$status $output"
+		[ "$status" -eq 1 ]
+		[[ $output == *"$D/later:3:1: error: \"${block%% *}\" blocks are not enforced yet"* ]]
+		[[ $output != *'warning: '* ]]
+		run timeout 60 "$D/peers" apply "$control" "$D/later" "$D"
+		echo "$output"
+		[[ $output == *'"status": 1'* || $output == *'"status":1'* ]]
+		[[ $output == *'blocks are not enforced yet'* ]]
+		unharmed
+	done
+}
+
 @test "a unit that does not exist here is a warning with a place" {
 	printf 'mode enforce\nhost {\n\tport 25 {\n\t\tallow from unit "no-such-unit-here.service"\n\t\treject\n\t}\n}\n' \
 		>"$D/warned"

@@ -226,6 +226,76 @@ verdict() { # POLICY OPTION...
 	[ "$(verdict observe --user nobody --to 198.51.100.1)" = 'audit 0' ]
 }
 
+# What must come first on a connection: "WAY VERSION enforced|recorded", or "nothing".
+first() { # POLICY OPTION...
+	local policy=$1
+	shift
+	"$smtpwall" why --json --policy "$top/policies/$policy.policy" "$@" | python3 -c "
+import json, sys
+answer = json.load(sys.stdin)
+tls = answer['tls_required']
+assert answer['verdict'] == 'allow'
+print(tls['way'], tls['version'], 'recorded' if answer['audit'] else 'enforced') if tls else print('nothing')"
+}
+
+@test "policies that speak of submission ask for TLS there, of everybody, but not on this machine itself" {
+	machine postfix <<-E
+		$(declare -f first)
+		for policy in submission-tls workstation web-host observe; do
+			first \$policy --port 465 --user root --to 198.51.100.1
+			first \$policy --port 587 --user www-data --to 2001:db8::1
+			first \$policy --port 2525 --exe /usr/lib/postfix/sbin/smtp --user postfix --to 198.51.100.1
+			first \$policy --port 587 --user www-data --to 127.0.0.1
+		done
+	E
+	one=$'implicit 1.2 enforced\nany 1.2 enforced\nany 1.2 enforced\nnothing'
+	printed "$one"$'\n'"$one"$'\n'"$one"$'\nimplicit None recorded\nany None recorded\nany None recorded\nnothing'
+}
+
+@test "why says in words what must come first" {
+	local policy=$BATS_TEST_TMPDIR/first.policy
+	cat >"$policy" <<-'E'
+		mode enforce
+		host {
+			port 465, 587 {
+				require tls starttls 1.3 proxy to 192.0.2.0/24
+				require tls implicit to 198.51.100.0/24
+				require tls 1.2
+			}
+			port 2525 {
+				mode audit
+				require tls
+			}
+		}
+	E
+	run -0 "$smtpwall" why --port 587 --policy "$policy"
+	[[ ${lines[0]} == *'to port 587 would be allowed, if TLS 1.2 or newer comes first: a ClientHello at once (implicit TLS), or STARTTLS before any other mail command' ]]
+	run -0 "$smtpwall" why --port 465 --policy "$policy"
+	[[ ${lines[0]} == *'would be allowed, if TLS 1.2 or newer comes first: a ClientHello at once (implicit TLS)' ]]
+	run -0 "$smtpwall" why --port 587 --to 192.0.2.1 --policy "$policy"
+	[[ ${lines[0]} == *'allowed, if TLS 1.3 or newer comes first: STARTTLS before any other mail command; a PROXY protocol header may stand before it' ]]
+	run -0 "$smtpwall" why --port 587 --to 198.51.100.1 --policy "$policy"
+	[[ ${lines[0]} == *'allowed, if TLS comes first: a ClientHello at once (implicit TLS)' ]]
+	run -0 "$smtpwall" why --port 2525 --policy "$policy"
+	[[ ${lines[0]} == *'allowed; it is recorded unless TLS comes first: a ClientHello at once (implicit TLS), or STARTTLS before any other mail command' ]]
+	"$smtpwall" why --json --port 587 --to 192.0.2.1 --policy "$policy" |
+		grep -q '"tls_required": *{"way": *"starttls", *"version": *"1.3", *"proxy": *true}'
+	"$smtpwall" why --json --port 26 --policy "$policy" | grep -q '"tls_required": *null'
+}
+
+# ---- what apply does not take ----
+
+@test "edge and serve are errors of apply and warnings of check" {
+	local policy=$BATS_TEST_TMPDIR/edge.policy
+	printf 'mode enforce\nhost {\n\tport 587 {\n\t\trequire tls\n\t}\n}\nedge "lan0" {\n\tport 587 {\n\t\trequire tls\n\t}\n}\nserve {\n\tport 25 {\n\t\taudit\n\t}\n}\n' >"$policy"
+	run -0 "$smtpwall" check "$policy"
+	[[ $output == *"$policy:7:1: warning: apply will refuse this: \"edge\" blocks are not enforced yet"* ]]
+	[[ $output != *'error: '* ]]
+	run -1 "$smtpwall" --run-dir "$BATS_TEST_TMPDIR" apply "$policy"
+	[[ $output == *"$policy:7:1: error: \"edge\" blocks are not enforced yet"*"$policy:12:1: error: \"serve\" blocks"*'was not sent; the policy in force stays'* ]]
+	[[ $output != *'warning: '* ]]
+}
+
 # ---- what make run picks ----
 
 @test "make run picks the policy of the only mail server, or that of none" {
@@ -283,4 +353,7 @@ verdict() { # POLICY OPTION...
 	E
 	)
 	[ "$(tail -n +2 <<<"$words")" = "$expected" ] || show_and_fail
+	machine <<<'"$top/daemon/run.sh" --check --policy "$top/policies/submission-tls.policy"'
+	succeeded
+	[[ $output == *'TCP port 465, 587, 2525, of every process'*'everybody else: may connect, if TLS comes first (require tls 1.2)'* ]] || show_and_fail
 }

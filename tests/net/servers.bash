@@ -2,7 +2,8 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # top, started: lib.bash; cache: the scenario
 #
 # The three mail servers of scenario 1, each with its own configuration and queue in the world's
-# folder, delivering everything to the far side. See lib.bash for where they come from.
+# folder, delivering everything to the far side. See lib.bash for where they come from. As servers
+# that clients come to they stand in tls.bash.
 
 # Users that the unpacked servers run as; nobody else on the machine has these numbers.
 exim_uid=64980 opensmtpd_uid=64981 opensmtpq_uid=64982
@@ -29,12 +30,18 @@ message() { # SUBJECT
 
 # ---- Postfix, under users that every Debian has and that nothing runs as ----
 
-postfix() { # COMMAND...: of its own, as a client
-	client -c postfix.service env MAIL_CONFIG="$D/postfix/conf" LD_LIBRARY_PATH="$cache/postfix/usr/lib/postfix" "$@"
+postfix_env() { # DIR: what its programs need before them
+	echo "env MAIL_CONFIG=$1/conf LD_LIBRARY_PATH=$cache/postfix/usr/lib/postfix"
 }
 
-postfix_start() { # TARGET
-	local dir=$D/postfix from=$cache/postfix
+postfix() { # COMMAND...: of its own, as a client
+	# shellcheck disable=SC2046 # words are wanted
+	client -c postfix.service $(postfix_env "$D/postfix") "$@"
+}
+
+# What every Postfix here has; the caller adds to both files.
+postfix_configure() { # DIR
+	local dir=$1 from=$cache/postfix
 	mkdir -p "$dir"/{conf,queue,data}
 	chown news "$dir/data"
 	cat >"$dir/conf/main.cf" <<-END
@@ -48,10 +55,8 @@ postfix_start() { # TARGET
 		mail_owner = news
 		setgid_group = uucp
 		default_privs = nobody
-		myhostname = mail.example.org
 		mydestination =
 		inet_interfaces = loopback-only
-		relayhost = [$1]:25
 		smtp_dns_support_level = disabled
 		smtp_host_lookup = native
 		alias_maps =
@@ -64,6 +69,7 @@ postfix_start() { # TARGET
 		pickup  unix n - n 1 1 pickup
 		cleanup unix n - n - 0 cleanup
 		qmgr    unix n - n 300 1 qmgr
+		tlsmgr  unix - - n 1000? 1 tlsmgr
 		rewrite unix - - n - - trivial-rewrite
 		bounce  unix - - n - 0 bounce
 		defer   unix - - n - 0 bounce
@@ -71,14 +77,27 @@ postfix_start() { # TARGET
 		smtp    unix - - n - - smtp
 		error   unix - - n - - error
 		retry   unix - - n - - error
+		anvil   unix - - n - 1 anvil
 		postlog unix-dgram n - n - 1 postlogd
 	END
-	# It complains that the unpacked tools are not setgid: root does not need that.
-	postfix "$from/usr/sbin/postfix" start >>"$dir/out" 2>&1 4>&-
 }
 
-postfix_send() { # SUBJECT
-	message "$1" | postfix "$cache/postfix/usr/sbin/sendmail" -f sender@example.org receiver@example.net
+postfix_run() {
+	# It complains that the unpacked tools are not setgid: root does not need that.
+	postfix "$cache/postfix/usr/sbin/postfix" start >>"$D/postfix/out" 2>&1 4>&-
+}
+
+postfix_start() { # TARGET
+	postfix_configure "$D/postfix"
+	cat >>"$D/postfix/conf/main.cf" <<-END
+		myhostname = mail.example.org
+		relayhost = [$1]:25
+	END
+	postfix_run
+}
+
+postfix_send() { # SUBJECT [TO]
+	message "$1" | postfix "$cache/postfix/usr/sbin/sendmail" -f sender@example.org "${2:-receiver@example.net}"
 }
 
 postfix_stop() {

@@ -16,7 +16,7 @@ top=$(cd "$(dirname "$0")/../.." && pwd)
 packages=(bash bats coreutils dash diffutils findutils grep iproute2 kmod mawk mount procps sed util-linux)
 programs=(busybox nft setcap)
 # The guest's kernel asks for them when a test does.
-modules=(veth nf_tables nft_chain_nat nft_nat nft_redir nft_ct tcp_diag inet_diag mptcp_diag smc)
+modules=(veth nf_tables nft_chain_nat nft_nat nft_redir nft_ct nft_numgen nft_queue nfnetlink_queue tcp_diag inet_diag mptcp_diag smc)
 
 copy_packages() { # ROOT
 	local list

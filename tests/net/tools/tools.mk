@@ -4,11 +4,12 @@
 # includes this.
 
 T := $B/tests/net/tools
-TOOLS := $(addprefix $T/,try sink peers detach prefixes)
+TOOLS := $(addprefix $T/,try talk answer sink peers detach prefixes)
 
 $T/try: $(wildcard tests/net/tools/try*.c) tests/net/tools/try.h
-$T/sink $T/peers $T/detach: $T/%: tests/net/tools/%.c
-$T/try $T/sink $T/peers $T/detach: $B/flags
+$T/talk: $(wildcard tests/net/tools/talk*.c) tests/net/tools/talk.h
+$T/answer $T/sink $T/peers $T/detach: $T/%: tests/net/tools/%.c
+$T/try $T/talk $T/answer $T/sink $T/peers $T/detach: $B/flags
 	$(call say,CC,$@)
 	$(quiet)mkdir -p $(@D) && $(CC) $(BASE_CFLAGS) -static -o $@ $(filter %.c,$^)
 
