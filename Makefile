@@ -19,7 +19,7 @@ VERSION := 0.1.0
 B := build$(if $(SANITIZE),-sanitize)
 comma := ,
 quiet := $(if $(V),,@)
-say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)')
+say = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-8s %s\n' '$(1)' '$(2)')
 
 # libbpf, libnl and the others are asked for once; a missing one is told by `make deps`.
 LIBS := libbpf libnl-3.0 libnl-route-3.0 libnl-idiag-3.0 libssl libcrypto libsystemd jansson libcap-ng libpcap

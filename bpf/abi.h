@@ -237,7 +237,8 @@ struct sw_event {
 	__u8 new_dst[16];
 	__u16 tls_version; /* as in struct sw_flow */
 	__u8 tls;
-	__u8 reserved[5];
+	__u8 reserved;
+	__u32 interface; /* of the gate: that the socket is bound to, 0: none */
 	struct sw_caller caller;
 };
 

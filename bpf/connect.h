@@ -11,6 +11,7 @@
 #include "bpf/flows.h"
 #include "bpf/kernel.h"
 #include "bpf/maps.h"
+#include "bpf/subflow.h"
 
 /* What a connect or getpeername program answers. */
 #define SW_ADDR_REFUSE 0
@@ -99,6 +100,7 @@ SW_INLINE void sw_sock_begin(struct bpf_sock *sk, struct sw_sock *st, __u64 gene
 	st->redirected = 0;
 	st->to_local = 0;
 	st->existing = 0;
+	st->told = 0;
 }
 
 /*
@@ -141,20 +143,6 @@ SW_INLINE void sw_redirect(struct bpf_sock_addr *ctx, int socket6, struct sw_soc
 	sw_set_user_addr(ctx, socket6, st->flow.dst, decision->port);
 }
 
-/* An additional subflow of an MPTCP connection carries bytes out of its middle; the gate reads one
-   subflow from its beginning, and could be made to read words in another order than the server. */
-static __noinline int sw_is_additional(struct bpf_sock *sk)
-{
-	struct inet_connection_sock *icsk = (void *)(unsigned long)sw_address(sk);
-	struct mptcp_subflow_context *subflow;
-
-	if (!bpf_core_type_exists(struct mptcp_subflow_context) ||
-	    !BPF_CORE_READ((struct tcp_sock *)icsk, is_mptcp))
-		return 0;
-	subflow = BPF_CORE_READ(icsk, icsk_ulp_data);
-	return BPF_CORE_READ_BITFIELD_PROBED(subflow, request_join);
-}
-
 /* Makes the gate of a connection that is let through. Enum sw_reason: why that cannot be. */
 static __noinline __u32 sw_arm(struct bpf_sock *sk, struct sw_sock *st, const struct sw_rule *rule)
 {
@@ -185,6 +173,16 @@ SW_INLINE void sw_let_through(struct bpf_sock *sk, struct sw_sock *st, const str
 		sw_decide_refuse(decision, SW_VERDICT_REJECT, reason);
 }
 
+/* What is asked for, before anything is known of who asks. */
+SW_INLINE void sw_sock_ask(struct bpf_sock *sk, struct sw_sock *st, const struct sw_report *report)
+{
+	sw_sock_begin(sk, st, report->generation);
+	st->cookie = report->cookie;
+	__builtin_memcpy(st->flow.asked, report->dst, sizeof(st->flow.asked));
+	__builtin_memcpy(st->flow.dst, report->dst, sizeof(st->flow.dst));
+	st->flow.asked_port = st->port = report->dst_port;
+}
+
 /* A connect of a TCP socket to a guarded port. */
 SW_INLINE int sw_connect_guarded(struct bpf_sock_addr *ctx, int socket6, struct sw_call *call,
 				 __u16 port)
@@ -210,10 +208,7 @@ SW_INLINE int sw_connect_guarded(struct bpf_sock_addr *ctx, int socket6, struct 
 	if (!st)
 		return sw_connect_no_memory(ctx, call, &report);
 
-	sw_sock_begin(sk, st, report.generation);
-	__builtin_memcpy(st->flow.asked, report.dst, sizeof(st->flow.asked));
-	__builtin_memcpy(st->flow.dst, report.dst, sizeof(st->flow.dst));
-	st->flow.asked_port = st->port = port;
+	sw_sock_ask(sk, st, &report);
 	sw_identify(st, sk, &call->who);
 	rule = sw_call_decide(call, &decision, &index);
 	st->flow.rule = index;
@@ -226,7 +221,6 @@ SW_INLINE int sw_connect_guarded(struct bpf_sock_addr *ctx, int socket6, struct 
 		sw_redirect(ctx, socket6, st, rule, &decision, &report);
 	else
 		st->to_local = sw_only_local(call);
-	st->cookie = report.cookie;
 	if (!decision.refuse) {
 		sw_identify_names(st, &call->who, call->guarded);
 		sw_flow_begin(st, report.family);
@@ -261,8 +255,11 @@ SW_INLINE int sw_connect(struct bpf_sock_addr *ctx, int socket6)
 		return SW_ADDR_PASS; /* an array's element is always there */
 	call.policy = sw_policy_in_force(at, &call.slot);
 	call.guarded = at->cgroup_id;
-	if (sw_guarded(call.policy, port) && sw_is_tcp_connect(ctx))
-		return sw_connect_guarded(ctx, socket6, &call, port);
+	if (sw_is_tcp_connect(ctx)) {
+		port = sw_port_of_connection(call.policy, ctx->sk, port);
+		if (sw_guarded(call.policy, port))
+			return sw_connect_guarded(ctx, socket6, &call, port);
+	}
 	/* No rule names this port: passes whatever happens. What an earlier connect of the socket was
 	   told must not be told about this one. */
 	sk = ctx->sk;

@@ -102,7 +102,8 @@ SW_INLINE void sw_event_fill(struct sw_event *event, const struct sw_report *rep
 	event->verb = event->verb_length = event->mechanism = event->from_server = 0;
 	event->tls_version = 0;
 	event->tls = SW_TLS_NONE;
-	__builtin_memset(event->reserved, 0, sizeof(event->reserved));
+	event->reserved = 0;
+	event->interface = 0;
 	__builtin_memcpy(event->src, report->src, sizeof(event->src));
 	__builtin_memcpy(event->dst, report->dst, sizeof(event->dst));
 	__builtin_memcpy(event->new_dst, report->new_dst, sizeof(event->new_dst));
@@ -125,10 +126,12 @@ SW_INLINE void sw_event_gate(struct sw_event *event, const struct sw_sock *st)
 	event->from_server = st->from_server;
 	event->tls_version = st->flow.tls_version;
 	event->tls = st->flow.tls;
+	event->interface = st->interface;
 }
 
-static __noinline void sw_emit_now(const struct sw_report *report, const struct sw_sock *st,
-				   struct sw_limit *limit)
+/* Returns 0, or -1 when there was no room. */
+static __noinline int sw_emit_now(const struct sw_report *report, const struct sw_sock *st,
+				  struct sw_limit *limit)
 {
 	__u64 now = bpf_ktime_get_boot_ns();
 	struct sw_event *event;
@@ -141,28 +144,26 @@ static __noinline void sw_emit_now(const struct sw_report *report, const struct 
 		if (limit && suppressed)
 			__sync_fetch_and_add(&limit->suppressed, suppressed);
 		sw_count(SW_COUNT_LOST);
-		return;
+		return -1;
 	}
 	sw_event_fill(event, report, st ? &st->flow.caller : 0, now, suppressed);
 	if (st && report->kind == SW_EVENT_GATE)
 		sw_event_gate(event, st);
 	sw_count(SW_COUNT_EVENTS);
 	bpf_ringbuf_submit(event, 0);
+	return 0;
 }
 
 /*
  * Reports, unless the limiter holds it back. `st` is the socket's memory with the cheap part of the
  * caller in it; the names are completed here, as only what is reported needs them. It may be NULL:
- * there was no memory, and the event tells the verdict alone. The gate's events are not held back: the
- * daemon ends the connection for each, and a connection must have been made for each.
+ * there was no memory, and the event tells the verdict alone.
  */
 SW_INLINE void sw_emit(const struct sw_report *report, struct sw_sock *st, const struct sw_who *who,
 		       __u64 guarded)
 {
-	struct sw_limit *limit = 0;
+	struct sw_limit *limit = sw_limit_of(report, st ? &st->flow.caller : 0);
 
-	if (report->kind != SW_EVENT_GATE)
-		limit = sw_limit_of(report, st ? &st->flow.caller : 0);
 	if (limit && !sw_limit_permits(limit, bpf_ktime_get_boot_ns())) {
 		__sync_fetch_and_add(&limit->suppressed, 1);
 		sw_count(SW_COUNT_SUPPRESSED);

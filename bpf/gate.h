@@ -79,25 +79,24 @@ enum sw_gate_served {
 
 /* A walk through TLS records and the first handshake message in them (RFC 8446, 4.1 and 5.1). */
 struct sw_gate_tls {
-	__u16 left;      /* bytes of this record to come */
-	__u8 head;       /* bytes read of the record's header */
-	__u8 type;       /* of the record */
-	__u8 field;      /* part of the message, enum in gate_tls.h */
-	__u8 number;     /* bytes read of a number */
-	__u16 extension; /* type of the extension that is read */
-	__u32 value;     /* the number so far */
-	__u32 skip;      /* bytes of this part to come */
-	__u32 at;        /* bytes of the message read */
-	__u32 length;    /* of the message, its header included; 0: not known yet */
-	__u32 text;      /* the last four bytes in upper case, for commands hidden in a hello */
-	__u32 line;      /* letters since the last line end; high: none was seen */
+	__u16 left;   /* bytes of this record to come */
+	__u8 head;    /* bytes read of the record's header */
+	__u8 type;    /* of the record */
+	__u8 field;   /* enum sw_gate_field: part of the message that is read */
+	__u8 number;  /* bytes read of a number */
+	__u32 value;  /* the number so far */
+	__u32 skip;   /* bytes of this part to come */
+	__u32 at;     /* bytes of the message read */
+	__u32 length; /* of the message, its header included; 0: not known yet */
+	__u32 text;   /* the last four bytes in upper case, for commands hidden in a hello */
+	__u32 line;   /* letters since the last line end, and one; 0: no command can begin here */
 };
 
 /* One connection. Zero but for what sw_gate_begin() sets. */
 struct sw_gate {
 	/* What is asked. Set once. */
 	__u16 tls_version; /* the oldest that may be negotiated; 0: any */
-	__u8 flags;        /* SW_RULE_IMPLICIT, SW_RULE_STARTTLS, SW_RULE_PROXY, SW_RULE_AUDIT */
+	__u8 flags;        /* SW_RULE_IMPLICIT, SW_RULE_STARTTLS, SW_RULE_PROXY */
 	__u8 enforced;     /* 0: segments are never held, the first violation is recorded */
 
 	/* ---- client half ---- */
@@ -111,7 +110,6 @@ struct sw_gate {
 	__u8 hard;       /* the line began behind CRLF, or at the start */
 	__u8 candidates; /* verbs that the letters so far may become, one bit each */
 	__u8 letters;    /* how many of them */
-	__u8 busy;       /* somebody reads a segment of this half */
 	__u8 found;      /* reason to refuse the segment that is being looked at */
 	__u8 naming;     /* what is being read for verb and mechanism; gate_verb.h */
 	__u32 start;     /* sequence number of the first byte */
@@ -134,24 +132,22 @@ struct sw_gate {
 	__u8 server_phase; /* enum sw_gate_served */
 	__u8 server_synced;
 	__u8 server_reason; /* of a violation by the server */
-	__u8 server_busy;
-	__u8 code_bad;     /* the line does not begin as a reply does */
-	__u8 caps;         /* this reply offers STARTTLS */
-	__u8 more;         /* the line says that another one follows */
-	__u8 mixed;        /* lines of this reply differ in their code */
-	__u8 sealed;       /* `served` has no more: full, or bytes came out of order */
-	__u8 server_found; /* as `found` */
-	__u16 code;        /* of this line */
-	__u16 reply_code;  /* of the reply's first line */
-	__u32 column;      /* bytes of the line read */
-	__u32 keyword;     /* letters of STARTTLS that the line begins with */
-	__u32 reply_lines; /* lines of this reply read */
-	__u32 server_next; /* sequence number of the next byte */
-	__u32 server_read; /* bytes read before TLS */
-	__u32 replies;     /* complete ones, the greeting included */
-	__u32 n_served;    /* bytes in `served` */
-	__u16 negotiated;  /* version that the ServerHello names, 0: not known */
-	__u16 cipher;      /* that it names */
+	__u8 code_bad;      /* the line does not begin as a reply does */
+	__u8 caps;          /* this reply offers STARTTLS */
+	__u8 more;          /* the line says that another one follows */
+	__u8 mixed;         /* lines of this reply differ in their code */
+	__u8 sealed;        /* `served` has no more: full, or bytes came out of order */
+	__u8 server_found;  /* as `found` */
+	__u16 code;         /* of this line */
+	__u16 reply_code;   /* of the reply's first line; 0: that is not read yet */
+	__u32 column;       /* bytes of the line read */
+	__u32 keyword;      /* letters of STARTTLS that the line begins with */
+	__u32 server_next;  /* sequence number of the next byte */
+	__u32 server_read;  /* bytes read before TLS */
+	__u32 replies;      /* complete ones, the greeting included */
+	__u32 n_served;     /* bytes in `served` */
+	__u16 negotiated;   /* version that the ServerHello names, 0: not known */
+	__u16 cipher;       /* that it names */
 	struct sw_gate_tls answer;
 	__u8 server_chunk[SW_GATE_CHUNK];
 
@@ -160,7 +156,7 @@ struct sw_gate {
 	__u32 capable;  /* `greeted` << 8 | offered: whether the answer to EHLO offered STARTTLS */
 	__u32 server_tls; /* the ServerHello was read and is good enough */
 
-	/* Records for the reader of samples: a header and the bytes right behind it. */
+	/* What samples are made of; the server's is one piece, header and bytes. */
 	struct sw_sample sample;
 	__u8 seen[SW_GATE_MAX]; /* what the client sent, to compare what it sends again */
 	struct sw_sample server_sample;
@@ -196,7 +192,7 @@ SW_GATE_INLINE __u8 sw_gate_way(__u8 action, __u8 flags, __u16 port)
 
 	if (!way && port == 465 && action == SW_ACTION_TLS)
 		way = SW_RULE_IMPLICIT;
-	return way | (flags & (SW_RULE_PROXY | SW_RULE_AUDIT));
+	return way | (flags & SW_RULE_PROXY);
 }
 
 /* `gate` is zero. `port`: what the program asked for. */

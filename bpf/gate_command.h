@@ -12,7 +12,6 @@
 /* ---- PROXY protocol header (HAProxy's proxy-protocol.txt), where the policy lets it in ---- */
 
 #define SW_GATE_PROXY_TEXT_MAX 107 /* bytes of a version 1 header, CRLF included */
-#define SW_GATE_PROXY_FIXED 16     /* bytes of a version 2 header before its addresses */
 
 /* `hard` is 0 behind the CR that must be followed by LF. */
 SW_GATE_INLINE __u8 sw_gate_proxy_text(struct sw_gate *gate, __u8 c)

@@ -9,7 +9,7 @@
 
 SW_GATE_INLINE void sw_gate_reply_begin(struct sw_gate *gate)
 {
-	gate->reply_lines = 0;
+	gate->reply_code = 0;
 	gate->mixed = 0;
 	gate->caps = 0;
 }
@@ -51,11 +51,10 @@ SW_GATE_INLINE __u8 sw_gate_reply_line(struct sw_gate *gate)
 		/* What clients make of it can't be known; only for STARTTLS does it matter. */
 		return asked && gate->replies == asked ? SW_REASON_MALFORMED : SW_REASON_NONE;
 	}
-	if (!gate->reply_lines)
+	if (!gate->reply_code)
 		gate->reply_code = code;
 	else if (gate->reply_code != code)
 		gate->mixed = 1;
-	gate->reply_lines++;
 	if (keyword == 8)
 		gate->caps = 1;
 	if (more)
@@ -126,17 +125,20 @@ SW_GATE_INLINE __u8 sw_gate_answer_byte(struct sw_gate *gate, __u8 c)
 	struct sw_gate_tls *tls = &gate->answer;
 	int got = sw_gate_record(tls, c), message;
 
-	sw_gate_serve(gate, c);
+	if (tls->type != SW_GATE_ALERT)
+		sw_gate_serve(gate, c);
 	if (got == SW_GATE_RECORD_BAD ||
 	    (tls->type != SW_GATE_HANDSHAKE && tls->type != SW_GATE_ALERT))
 		return SW_REASON_NOT_TLS;
+	if (got == SW_GATE_RECORD_HEAD)
+		return SW_REASON_NONE;
 	if (tls->type == SW_GATE_ALERT) {
-		if (tls->head == 5)
+		/* Of two bytes the first is the level. Behind a warning, as of a server that does not
+		   know the name (RFC 6066, 3), the ServerHello still comes. */
+		if (tls->left & 1 && c == SW_GATE_FATAL)
 			gate->server_phase = SW_GATE_REFUSED_HELLO;
 		return SW_REASON_NONE;
 	}
-	if (got == SW_GATE_RECORD_HEAD)
-		return SW_REASON_NONE;
 	message = sw_gate_message(tls, c, &gate->negotiated, &gate->cipher);
 	if (message == SW_GATE_MESSAGE_BAD)
 		return SW_REASON_NOT_TLS;

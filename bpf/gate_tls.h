@@ -13,6 +13,7 @@
 #define SW_GATE_CLIENT_HELLO 1
 #define SW_GATE_SERVER_HELLO 2
 #define SW_GATE_SUPPORTED_VERSIONS 43
+#define SW_GATE_FATAL 2 /* level of an alert */
 
 #define SW_GATE_RECORD_MAX (16384 + 2048) /* RFC 5246, 6.2.3 */
 #define SW_GATE_MESSAGE_MAX 131072        /* longer than any hello that somebody would read */
@@ -196,7 +197,8 @@ SW_GATE_INLINE int sw_gate_message(struct sw_gate_tls *tls, __u8 c, __u16 *versi
  */
 SW_GATE_INLINE int sw_gate_hides_command(struct sw_gate_tls *tls, __u8 c)
 {
-	int ends = c == '\r' || c == '\n', blank = c == ' ' || c == '\t';
+	int ends = c == '\r' || c == '\n';
+	int blank = c == ' ' || c == '\t' || c == '\v' || c == '\f'; /* as isspace() has it */
 	__u32 text = tls->text;
 
 	if (tls->line == 5 && (ends || blank) &&

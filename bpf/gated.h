@@ -16,58 +16,7 @@
 #include "bpf/kernel.h"
 #include "bpf/maps.h"
 #include "bpf/samples.h"
-
-/* What programs on packets answer. */
-#define SW_SKB_DROP 0
-#define SW_SKB_PASS 1
-
-/* Walks the headers. Not static, so that the verifier looks at it once by itself: what follows then
-   is one case for it, not one for each way through the headers. */
-__noinline int sw_walk_headers(struct __sk_buff *skb, struct sw_packet *packet)
-{
-	if (!packet)
-		return -1;
-	sw_parse_begin(packet);
-	packet->ether = bpf_ntohs(skb->protocol);
-	sw_parse_ip(skb, packet);
-	return 0;
-}
-
-/* Bytes in pages that the sender can write to while they are on their way: MSG_ZEROCOPY, sendfile,
-   vmsplice. What was looked at need not be what arrives. */
-static __noinline int sw_is_shared(struct __sk_buff *skb)
-{
-	struct sk_buff *kernel_skb = (struct sk_buff *)(unsigned long)sw_address(skb);
-	struct skb_shared_info *info;
-
-	info = (struct skb_shared_info *)(BPF_CORE_READ(kernel_skb, head) +
-					  BPF_CORE_READ(kernel_skb, end));
-	return !!(BPF_CORE_READ(info, flags) & SW_SHARED_FRAG);
-}
-
-/* Reads the headers of a packet of TCP. 0: side->segment is filled; -1: they cannot be read. */
-SW_INLINE int sw_read_segment(struct __sk_buff *skb, struct sw_side *side)
-{
-	struct sw_packet *packet = &side->packet;
-
-	sw_walk_headers(skb, packet);
-	if (packet->verdict != SW_PARSE_TCP || packet->at > skb->len)
-		return -1;
-	/* What is there, not what the header says: a super-packet's may say nothing. */
-	side->segment.length = skb->len - packet->at;
-	side->segment.seq = packet->seq;
-	side->segment.at = packet->at;
-	side->segment.syn = !!(packet->tcp_flags & SW_TCP_SYN);
-	side->segment.urgent = !!(packet->tcp_flags & SW_TCP_URG);
-	return 0;
-}
-
-/* Does the gate learn anything from it? An acknowledgement alone would end the reading of what a
-   server's handshake holds before the rest of it has come. */
-SW_INLINE int sw_is_telling(const struct sw_side *side)
-{
-	return side->segment.length || side->packet.tcp_flags & (SW_TCP_SYN | SW_TCP_FIN);
-}
+#include "bpf/segment.h"
 
 /* The client's half. Not static: looked at by the verifier once. */
 __noinline int sw_gated_client(struct __sk_buff *skb, struct sw_gated *gated)
@@ -132,7 +81,9 @@ SW_INLINE void sw_flow_changes(struct sw_sock *st, const struct sw_gate *gate, _
 	sw_flow_store(st);
 }
 
-static __noinline void sw_report_gate(struct sw_sock *st, __u64 guarded)
+/* Once; again where there was no room for it. The names were found when the connection was made, and the
+   limiter has no say: the daemon ends a connection for each. */
+static __noinline void sw_report_gate(struct sw_sock *st)
 {
 	struct sw_report report = {
 		.generation = st->flow.generation,
@@ -145,11 +96,23 @@ static __noinline void sw_report_gate(struct sw_sock *st, __u64 guarded)
 		.src_port = st->flow.src_port,
 		.dst_port = st->flow.asked_port,
 	};
-	struct sw_who who = {}; /* the names were found when it connected */
 
+	if (__sync_lock_test_and_set(&st->told, 1))
+		return;
 	__builtin_memcpy(report.src, st->flow.src, sizeof(report.src));
 	__builtin_memcpy(report.dst, st->flow.asked, sizeof(report.dst));
-	sw_emit(&report, st, &who, guarded);
+	if (sw_emit_now(&report, st, 0))
+		__sync_lock_test_and_set(&st->told, 0);
+}
+
+/* A packet of a condemned connection. When its program sends again, so is an event that was lost. */
+static __noinline int sw_condemned(struct __sk_buff *skb, struct sw_sock *st)
+{
+	int answer = sw_drop_payload(skb);
+
+	if (answer == SW_SKB_DROP && !SW_READ_ONCE(st->told))
+		sw_report_gate(st);
+	return answer;
 }
 
 /* Ends the gate of a connection that did what it must not. What becomes of the packet. */
@@ -158,8 +121,7 @@ static __noinline int sw_gated_violation(struct bpf_sock *sk, struct sw_sock *st
 {
 	struct sw_gate *gate = &gated->gate;
 	int enforced = gate->enforced;
-	__u32 mark = enforced ? SW_CONDEMNED : SW_UNGATED, zero = 0;
-	struct sw_head *at = bpf_map_lookup_elem(&head, &zero);
+	__u32 mark = enforced ? SW_CONDEMNED : SW_UNGATED;
 
 	if (__sync_val_compare_and_swap(&st->gated, SW_GATED, mark) != SW_GATED) {
 		if (SW_READ_ONCE(st->gated) != SW_CONDEMNED)
@@ -172,12 +134,13 @@ static __noinline int sw_gated_violation(struct bpf_sock *sk, struct sw_sock *st
 	st->verb_length = from_server ? 0 : gate->verb_length;
 	st->mechanism = from_server ? SW_MECHANISM_NONE : gate->mechanism;
 	st->from_server = from_server;
+	st->interface = sk->bound_dev_if;
 	sw_flow_changes(st, gate, enforced ? SW_FLOW_CONDEMNED : SW_FLOW_RECORDED);
 	bpf_sk_storage_delete(&gates, sk);
 	sw_count(enforced ? SW_COUNT_CONDEMNED : SW_COUNT_AUDITED);
 	if (enforced)
 		sw_count(SW_COUNT_GATE_DROPPED);
-	sw_report_gate(st, at ? at->cgroup_id : 0);
+	sw_report_gate(st);
 	return enforced ? SW_SKB_DROP : SW_SKB_PASS;
 }
 
@@ -201,6 +164,28 @@ static __noinline void sw_gated_progress(struct bpf_sock *sk, struct sw_sock *st
 		bpf_sk_storage_delete(&gates, sk);
 }
 
+/* A packet whose half somebody else looks at. Where nothing is enforced nothing is dropped either: it
+   passes, and the gate ends at the bytes that it missed. */
+SW_INLINE int sw_taken(const struct sw_gated *gated)
+{
+	if (gated->gate.enforced)
+		sw_count(SW_COUNT_GATE_HELD);
+	return gated->gate.enforced ? SW_SKB_DROP : SW_SKB_PASS;
+}
+
+/* A segment is ahead: will what is missing come? Not if it passed while no policy named the port, or no
+   program was attached. Returns the answer, and leaves the reason. */
+SW_INLINE int sw_ahead(struct bpf_sock *sk, struct sw_gate *gate, int server)
+{
+	__u32 next = server ? gate->server_next : gate->start + gate->read;
+	struct bpf_tcp_sock *tcp = bpf_tcp_sock(sk);
+
+	if (!tcp || (__s32)((server ? tcp->rcv_nxt : tcp->snd_una) - next) <= 0)
+		return SW_GATE_HOLD;
+	*(server ? &gate->server_reason : &gate->reason) = SW_REASON_MALFORMED;
+	return SW_GATE_VIOLATION;
+}
+
 /* A packet of a gated connection leaves. */
 static __noinline int sw_gated_egress(struct __sk_buff *skb, struct bpf_sock *sk,
 				      struct sw_sock *st)
@@ -210,15 +195,15 @@ static __noinline int sw_gated_egress(struct __sk_buff *skb, struct bpf_sock *sk
 	int answer;
 
 	if (SW_READ_ONCE(st->gated) == SW_CONDEMNED)
-		return sw_drop_payload(skb);
+		return sw_condemned(skb, st);
 	gated = bpf_sk_storage_get(&gates, sk, 0, 0);
 	if (!gated) /* the other direction has just ended it */
 		return SW_READ_ONCE(st->gated) ? SW_SKB_DROP : SW_SKB_PASS;
-	if (__sync_lock_test_and_set(&gated->client.busy, 1)) {
-		sw_count(SW_COUNT_GATE_HELD);
-		return SW_SKB_DROP;
-	}
+	if (__sync_lock_test_and_set(&gated->client.busy, 1))
+		return sw_taken(gated);
 	answer = sw_gated_client(skb, gated);
+	if (answer == SW_GATE_HOLD)
+		answer = sw_ahead(sk, &gated->gate, 0);
 	state = sw_gate_state(&gated->gate);
 	__sync_lock_test_and_set(&gated->client.busy, 0);
 	if (answer == SW_GATE_VIOLATION)
@@ -239,15 +224,15 @@ static __noinline int sw_gated_ingress(struct __sk_buff *skb, struct bpf_sock *s
 	int answer;
 
 	if (SW_READ_ONCE(st->gated) == SW_CONDEMNED)
-		return sw_drop_payload(skb);
+		return sw_condemned(skb, st);
 	gated = bpf_sk_storage_get(&gates, sk, 0, 0);
 	if (!gated)
 		return SW_READ_ONCE(st->gated) ? SW_SKB_DROP : SW_SKB_PASS;
-	if (__sync_lock_test_and_set(&gated->server.busy, 1)) {
-		sw_count(SW_COUNT_GATE_HELD);
-		return SW_SKB_DROP;
-	}
+	if (__sync_lock_test_and_set(&gated->server.busy, 1))
+		return sw_taken(gated);
 	answer = sw_gated_server(skb, gated);
+	if (answer == SW_GATE_HOLD)
+		answer = sw_ahead(sk, &gated->gate, 1);
 	__sync_lock_test_and_set(&gated->server.busy, 0);
 	if (answer == SW_GATE_VIOLATION)
 		return sw_gated_violation(sk, st, gated, !gated->gate.reason);

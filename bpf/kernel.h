@@ -42,20 +42,20 @@ typedef __u64 __le64, __be64;
 #define SW_READ_ONCE(value) (*(const volatile __typeof__(value) *)&(value))
 #define SW_WRITE_ONCE(to, value) (*(volatile __typeof__(to) *)&(to) = (value))
 
-/* <asm-generic/errno-base.h>, <linux/socket.h>, <linux/net.h>, <net/tcp_states.h>,
-   <linux/sched.h>, <linux/skbuff.h>: values of the kernel's interface to programs, or of its BTF-less macros. */
+/* <asm-generic/errno-base.h>, <linux/socket.h>, <linux/net.h>, <net/tcp_states.h>, <linux/sched.h>,
+   <linux/skbuff.h>: values of the kernel's interface to programs, or of its BTF-less macros. */
 #define SW_EACCES 13
 #define SW_SOCK_STREAM 1
 #define SW_SOCK_RAW 3
 #define SW_IPPROTO_TCP 6
 #define SW_IPPROTO_MPTCP 262
 #define SW_TCP_SYN_SENT 2
-#define SW_TCP_LISTEN 10
 #define SW_TCP_FIN_WAIT1 4
 #define SW_TCP_FIN_WAIT2 5
 #define SW_TCP_TIME_WAIT 6
 #define SW_TCP_CLOSE 7
 #define SW_TCP_LAST_ACK 9
+#define SW_TCP_LISTEN 10
 #define SW_TCP_CLOSING 11
 #define SW_PF_KTHREAD 0x00200000
 #define SW_SHARED_FRAG 2 /* SKBFL_SHARED_FRAG: pages that somebody else may write to */
@@ -212,6 +212,7 @@ struct sock_cgroup_data {
 
 struct sock_common {
 	unsigned long skc_flags; /* enum sock_flags */
+	__be16 skc_dport;
 };
 
 enum sock_flags {
@@ -236,6 +237,11 @@ struct tcp_sock {
 
 struct mptcp_subflow_context {
 	__u32 request_join : 1; /* an additional subflow of a connection */
+	struct sock *conn;      /* that connection */
+};
+
+struct mptcp_sock {
+	struct sock *first; /* its first subflow */
 };
 
 #pragma clang attribute pop

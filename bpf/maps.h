@@ -120,7 +120,8 @@ struct sw_sock {
 
 	/* Of the violation that an event tells. */
 	__u8 verb, verb_length, mechanism, from_server;
-	__u32 reserved;
+	__u32 interface;
+	__u32 told; /* the ring buffer took it */
 
 	/* The rest serves one decision and means nothing after it. It lies here, not on the stack,
 	   for two reasons: 512 bytes are too few, and the verifier of 6.1 looks at a loop's body
@@ -147,7 +148,8 @@ struct sw_sock {
 
 #define SW_CLASS_NONE 0xffffffffu
 
-/* Written by connect, read by egress and getpeername. No memory for it: connect() is refused. */
+/* Written by connect, read by every program; egress, ingress and sockops note how the connection goes.
+   No memory for it: connect() is refused. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

@@ -47,7 +47,7 @@ SW_INLINE void sw_sample_client(struct sw_gate *gate, __u64 cookie)
 	sw_sample_count(error);
 }
 
-/* Empty when the server's answer was refused at its first byte. */
+/* From the ServerHello on, as far as it came before the client said anything more. */
 SW_INLINE void sw_sample_server(struct sw_gate *gate, __u64 cookie)
 {
 	__u64 n = gate->n_served, size;

@@ -2,8 +2,10 @@
 #include "ctl/capture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pcap/pcap.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/base.h"
 
@@ -68,7 +70,10 @@ struct sw_capture *sw_capture_open_file(FILE *file, char error[static SW_CAPTURE
 
 struct sw_capture *sw_capture_open(const char *name, char error[static SW_CAPTURE_ERROR_SIZE])
 {
-	FILE *file = fopen(name, "rbe");
+	bool is_stdin = !strcmp(name, "-");
+	int fd = is_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+			  : open(name, O_RDONLY | O_CLOEXEC);
+	FILE *file = fd < 0 ? NULL : fdopen(fd, "rb");
 
 	if (!file) {
 		snprintf(error, SW_CAPTURE_ERROR_SIZE, "%s", strerror(errno));

@@ -19,7 +19,7 @@ struct sw_captured {
 	size_t n, whole;      /* captured, and as it was on the wire */
 };
 
-/* Opens a file; `file` is closed in any case. NULL: a sentence in `error`. */
+/* Opens a file; "-" is standard input. `file` is closed in any case. NULL: a sentence in `error`. */
 struct sw_capture *sw_capture_open(const char *name, char error[static SW_CAPTURE_ERROR_SIZE]);
 struct sw_capture *sw_capture_open_file(FILE *file, char error[static SW_CAPTURE_ERROR_SIZE]);
 void sw_capture_close(struct sw_capture *capture);

@@ -57,28 +57,20 @@ static json_t *hex_or_null(uint16_t number)
 	return number ? json_string(text) : json_null();
 }
 
-/* "AUTH PLAIN", "AUTH", "" */
-static void violation_words(const struct sw_stream *stream, char to[static 64])
-{
-	const char *verb = sw_verb_name(stream->verb),
-		   *mechanism = sw_mechanism_name(stream->mechanism);
-
-	snprintf(to, 64, "%s%s%s", verb ? verb : "", mechanism ? " " : "",
-		 mechanism ? mechanism : "");
-}
-
 static void add_verdict(json_t *object, const struct sw_stream *stream)
 {
-	char violation[64];
+	char verb[SW_COMMAND_SIZE];
+	bool cut = sw_command_name(stream->verb, stream->verb_length, stream->mechanism, verb);
 
-	violation_words(stream, violation);
 	json_object_set_new(object, "guarded", json_boolean(stream->guarded));
 	json_object_set_new(object, "verdict", json_string(sw_verdict_name(stream->verdict)));
 	json_object_set_new(object, "reason", json_string(sw_reason_name(stream->reason)));
 	json_object_set_new(object, "rule", number_or_null(stream->rule));
 	json_object_set_new(object, "line", number_or_null(stream->line));
 	json_object_set_new(object, "rule_text", text_or_null(stream->rule_text));
-	json_object_set_new(object, "verb", text_or_null(violation));
+	json_object_set_new(object, "verb", text_or_null(verb));
+	if (cut)
+		json_object_set_new(object, "verb_length", json_integer(stream->verb_length));
 	json_object_set_new(object, "from",
 			    stream->violation
 				    ? json_string(stream->from_server ? "server" : "client")
@@ -321,7 +313,8 @@ static int read_packets(struct report *report, struct sw_capture *capture,
 static int replay_capture(struct report *report, const struct sw_image *image)
 {
 	char error[SW_CAPTURE_ERROR_SIZE];
-	sw_cleanup(close_capture) struct sw_capture *capture = sw_capture_open(report->file, error);
+	sw_cleanup(close_capture) struct sw_capture *capture =
+		sw_capture_open(report->ctl->operand, error);
 	sw_cleanup(free_streams) struct sw_streams *streams = NULL;
 	uint64_t n = 0;
 	int r, ended;
@@ -363,8 +356,8 @@ static int replay(struct sw_ctl *ctl, int argc, char **argv)
 		sw_complain("%s would not be put in force, so nothing would happen", args.policy);
 		return SW_EXIT_NO;
 	}
-	report.file = ctl->operand;
-	report.size = size_of(ctl->operand);
+	report.file = strcmp(ctl->operand, "-") ? ctl->operand : "<stdin>";
+	report.size = size_of(report.file);
 	report.progress.dir_fd = -1;
 	report.progress.show_progress = isatty(STDERR_FILENO);
 	sw_system_world(&report.progress, &report.world);
@@ -378,7 +371,7 @@ const struct sw_command sw_cmd_replay = {
 	.about = "Reads a capture (pcap or pcapng), and says of each TCP stream in it what the\n"
 		 "policy would have done: its verdict, how TLS began, and the first command that\n"
 		 "was sent in clear. Nothing else of what was sent is shown. No daemon and no\n"
-		 "privileges are needed.\n"
+		 "privileges are needed. FILE may be \"-\" for standard input.\n"
 		 "A capture does not tell which program sent what, so rules with \"from\" do not\n"
 		 "match; of \"to local\" only loopback addresses are known. The kernel reads "
 		 "packets\n"

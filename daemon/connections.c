@@ -113,6 +113,8 @@ json_t *sw_daemon_flows(struct sw_daemon *daemon, struct sw_fault *fault)
 		room -= size;
 		json_array_append_new(flows, object);
 	}
+	/* Nothing else may come that would tell the events which have been put off for their sample. */
+	sw_daemon_read_samples(daemon);
 	answer = json_pack("{s:o, s:I}", "flows", flows, "left_out", (json_int_t)(list.n - i));
 	if (!answer)
 		sw_fault(fault, SW_EXIT_KERNEL, "out of memory");

@@ -220,26 +220,9 @@ static void set_caller(json_t *object, const struct sw_caller *caller,
 
 /* ---- what the gate saw ---- */
 
-/* Room for the longest verb and mechanism. */
-#define COMMAND_SIZE 32
-
-/*
- * "AUTH PLAIN"; of a command that was refused before its name had ended no more than the letters that
- * were seen: "A". Empty: not known. True: it was cut.
- */
-static bool command(const struct sw_event *event, char to[static COMMAND_SIZE])
+static bool command(const struct sw_event *event, char to[static SW_COMMAND_SIZE])
 {
-	const char *verb = sw_verb_name(event->verb), *method = sw_mechanism_name(event->mechanism);
-
-	to[0] = '\0';
-	if (!verb || !event->verb_length)
-		return false;
-	if (event->verb_length < strlen(verb)) {
-		snprintf(to, COMMAND_SIZE, "%.*s", event->verb_length, verb);
-		return true;
-	}
-	snprintf(to, COMMAND_SIZE, "%.15s%s%.15s", verb, method ? " " : "", method ? method : "");
-	return false;
+	return sw_command_name(event->verb, event->verb_length, event->mechanism, to);
 }
 
 static json_t *version(uint16_t number)
@@ -251,7 +234,7 @@ static void set_gate(json_t *object, const struct sw_event *event,
 		     const struct sw_event_about *about)
 {
 	bool gate = event->kind == SW_EVENT_GATE;
-	char verb[COMMAND_SIZE];
+	char verb[SW_COMMAND_SIZE];
 
 	json_object_set_new(object, "tls",
 			    gate ? json_string(sw_tls_name(event->tls)) : json_null());
@@ -337,7 +320,7 @@ static void print_caller(const struct sw_caller *caller, const char *user, FILE 
 /* The command in a sentence: "AUTH PLAIN", "a command that begins with A", "a command". */
 static void print_command(const struct sw_event *event, FILE *to)
 {
-	char text[COMMAND_SIZE];
+	char text[SW_COMMAND_SIZE];
 
 	if (command(event, text))
 		fprintf(to, "a command that begins with %s", text);

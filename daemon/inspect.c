@@ -298,8 +298,6 @@ bool sw_inspect_server(struct sw_inspector *inspector, const uint8_t *bytes, siz
 	size_t length;
 
 	*facts = (struct sw_server_facts){};
-	if (!n)
-		return false;
 	sw_server_hello_read(bytes, n, &hello);
 	if (!hello.has_hello)
 		return false;
@@ -309,8 +307,6 @@ bool sw_inspect_server(struct sw_inspector *inspector, const uint8_t *bytes, siz
 	if (!hello.certificate_whole || !hello.certificate_length)
 		return true;
 	length = sw_handshake_join(bytes, n, inspector->handshake, sizeof(inspector->handshake));
-	if (length > sizeof(inspector->handshake))
-		length = sizeof(inspector->handshake);
 	if (hello.certificate_at <= length &&
 	    hello.certificate_length <= length - hello.certificate_at)
 		facts->has_certificate =

@@ -383,7 +383,7 @@ int sw_connection_close_opening(uint64_t cookie)
 }
 
 int sw_connection_close_flow(const uint8_t src[16], uint16_t src_port, const uint8_t dst[16],
-			     uint16_t dst_port, uint64_t cookie)
+			     uint16_t dst_port, uint32_t interface, uint64_t cookie)
 {
 	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
 	sw_autofree struct dump *dump = NULL;
@@ -392,6 +392,7 @@ int sw_connection_close_flow(const uint8_t src[16], uint16_t src_port, const uin
 		.dst_port = dst_port,
 		/* An IPv6 socket whose peer is IPv4 is found as IPv4 just as well. */
 		.family = memcmp(dst, mapped, sizeof(mapped)) == 0 ? AF_INET : AF_INET6,
+		.interface = interface == SW_INTERFACE_UNKNOWN ? 0 : interface,
 		.cookie = {(uint32_t)cookie, (uint32_t)(cookie >> 32)},
 	};
 	int r = -ENOENT;
@@ -400,10 +401,10 @@ int sw_connection_close_flow(const uint8_t src[16], uint16_t src_port, const uin
 	memcpy(connection.dst, dst, sizeof(connection.dst));
 	if (src_port)
 		r = sw_connection_close(&connection);
-	if (r != -ENOENT)
-		return r;
 	/* The kernel does not find one that is bound to an interface, as each to a link-local address
 	   is, unless it is told which. */
+	if (r != -ENOENT || (src_port && interface != SW_INTERFACE_UNKNOWN))
+		return r;
 	dump = calloc(1, sizeof(*dump));
 	if (!dump)
 		return -ENOMEM;

@@ -53,9 +53,14 @@ int sw_connection_close(struct sw_connection *connection);
    its connect() fails with ECONNABORTED. -ENOENT: there is none in this network namespace. */
 int sw_connection_close_opening(uint64_t cookie);
 
-/* The same for an open one, told by its ends (v4-mapped when IPv4) and its cookie. */
+/* Not known to which interface a socket is bound: it is looked for among all, which takes a millisecond
+   or more. */
+#define SW_INTERFACE_UNKNOWN UINT32_MAX
+
+/* The same for an open one, told by its ends (v4-mapped when IPv4), the interface that it is bound to
+   (0: none), and its cookie. */
 int sw_connection_close_flow(const uint8_t src[16], uint16_t src_port, const uint8_t dst[16],
-			     uint16_t dst_port, uint64_t cookie);
+			     uint16_t dst_port, uint32_t interface, uint64_t cookie);
 
 /* Payload of a connection that was opened from here, as TCP counts it. */
 struct sw_traffic {

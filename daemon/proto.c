@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * proto.c - frames, times, addresses, answers that both sides give. Every byte that comes in is taken for hostile: a length is
- * checked before memory is asked for, and descriptors are closed unless somebody takes them.
+ * proto.c - frames, times, addresses, answers that both sides give. Every byte that comes in is taken for
+ * hostile: a length is checked before memory is asked for, and descriptors are closed unless somebody
+ * takes them.
  */
 #include "daemon/proto.h"
 

@@ -94,7 +94,7 @@ bool sw_daemon_reset(struct sw_daemon *daemon, const struct sw_event *event)
 	bool moved = event->new_port != 0;
 	int error = sw_connection_close_flow(
 		event->src, event->src_port, moved ? event->new_dst : event->dst,
-		moved ? event->new_port : event->dst_port, event->cookie);
+		moved ? event->new_port : event->dst_port, event->interface, event->cookie);
 
 	/* Gone already, or in another network namespace, where we cannot reach it. */
 	if (error == 0 || error == -ENOENT || daemon->reset_failed)

@@ -43,6 +43,7 @@ static void make_event(const struct sw_flow *flow, uint64_t cookie, uint8_t reas
 		.from_server = from_server,
 		.tls_version = flow->tls_version,
 		.tls = flow->tls,
+		.interface = SW_INTERFACE_UNKNOWN,
 		.caller = flow->caller,
 	};
 	memcpy(event->src, flow->src, sizeof(event->src));

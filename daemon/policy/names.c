@@ -138,6 +138,23 @@ const char *sw_mechanism_name(unsigned int mechanism)
 	return mechanism < sw_count(mechanism_names) ? mechanism_names[mechanism] : NULL;
 }
 
+bool sw_command_name(unsigned int verb, unsigned int length, unsigned int mechanism,
+		     char to[static SW_COMMAND_SIZE])
+{
+	const char *name = sw_verb_name(verb), *method = sw_mechanism_name(mechanism);
+
+	to[0] = '\0';
+	if (!name || !length)
+		return false;
+	if (length < strlen(name)) {
+		snprintf(to, SW_COMMAND_SIZE, "%.*s", (int)length, name);
+		return true;
+	}
+	snprintf(to, SW_COMMAND_SIZE, "%.15s%s%.15s", name, method ? " " : "",
+		 method ? method : "");
+	return false;
+}
+
 const char *sw_tls_name(unsigned int tls)
 {
 	return tls < sw_count(tls_names) ? tls_names[tls] : "?";

@@ -86,8 +86,16 @@ const char *sw_reason_words(unsigned int reason); /* a sentence for people */
 const char *sw_scope_name(unsigned int scope);
 const char *sw_verb_name(unsigned int verb);           /* "AUTH"; NULL: none */
 const char *sw_mechanism_name(unsigned int mechanism); /* "CRAM-MD5"; NULL: none */
-const char *sw_tls_name(unsigned int tls);             /* "none", "starttls", "implicit" */
-const char *sw_flow_words(unsigned int state);         /* "waiting for STARTTLS" */
+
+/* Room for the longest verb and mechanism. */
+#define SW_COMMAND_SIZE 32
+
+/* "AUTH PLAIN"; of a command that was refused before its name had ended no more than the letters that
+   were seen: "A". Empty: not known. True: it was cut. */
+bool sw_command_name(unsigned int verb, unsigned int length, unsigned int mechanism,
+		     char to[static SW_COMMAND_SIZE]);
+const char *sw_tls_name(unsigned int tls);     /* "none", "starttls", "implicit" */
+const char *sw_flow_words(unsigned int state); /* "waiting for STARTTLS" */
 
 /* "1.2" of 0x0303; NULL: not one of TLS 1.0 to 1.3. */
 const char *sw_tls_version_name(unsigned int version);

@@ -5,22 +5,16 @@
 
 #define RECORD_HEAD 5
 #define RECORD_MAX 16384 /* of plaintext, RFC 8446, 5.1 */
+#define RECORD_HANDSHAKE 22
 #define MESSAGE_HEAD 4
 
-enum { RECORD_ALERT = 21, RECORD_HANDSHAKE = 22 };
 enum { CLIENT_HELLO = 1, SERVER_HELLO = 2, CERTIFICATE = 11 };
 enum {
 	EXT_SERVER_NAME = 0,
-	EXT_GROUPS = 10,
 	EXT_SIGNATURES = 13,
 	EXT_ALPN = 16,
 	EXT_VERSIONS = 43,
 };
-
-bool sw_is_grease(uint16_t value)
-{
-	return (value & 0x0f0f) == 0x0a0a && value >> 8 == (value & 0xff);
-}
 
 const char *sw_hello_version_name(uint16_t version)
 {
@@ -49,7 +43,6 @@ struct joined {
 	size_t n;  /* bytes of handshake */
 	bool open; /* the bytes ended, more may come; else another record follows, or none that
 			    can be read */
-	size_t other_at; /* where the record begins that is none of handshake; 0: there is none */
 };
 
 static uint16_t u16_at(const uint8_t *at)
@@ -75,7 +68,6 @@ static struct joined join(const uint8_t *bytes, size_t n, uint8_t *to, size_t si
 
 		if (!is_handshake(bytes + at)) {
 			joined.open = false;
-			joined.other_at = at;
 			break;
 		}
 		length = u16_at(bytes + at + 3);
@@ -185,11 +177,16 @@ struct list {
 	size_t size;
 };
 
+static bool is_grease(uint16_t value)
+{
+	return (value & 0x0f0f) == 0x0a0a && value >> 8 == (value & 0xff);
+}
+
 static void add(struct sw_client_hello *hello, struct list list, uint16_t value)
 {
-	if (sw_is_grease(value))
-		hello->grease = true;
-	else if (*list.n == list.size)
+	if (is_grease(value))
+		return;
+	if (*list.n == list.size)
 		hello->lists_full = true;
 	else
 		list.values[(*list.n)++] = value;
@@ -272,7 +269,6 @@ static void read_extension(struct sw_client_hello *hello, uint32_t type, struct 
 		read_server_name(hello, part);
 		break;
 	case EXT_ALPN:
-		hello->has_alpn = true;
 		read_alpn(hello, part);
 		break;
 	case EXT_VERSIONS:
@@ -283,10 +279,6 @@ static void read_extension(struct sw_client_hello *hello, uint32_t type, struct 
 		read_list(hello, inner(&part, 2),
 			  (struct list){hello->signatures, &hello->n_signatures,
 					SW_HELLO_VALUES_MAX});
-		break;
-	case EXT_GROUPS:
-		read_list(hello, inner(&part, 2),
-			  (struct list){hello->groups, &hello->n_groups, SW_HELLO_VALUES_MAX});
 		break;
 	default:
 		has(&part, part.left);
@@ -346,18 +338,6 @@ static enum sw_hello settled(enum sw_hello fault, const struct joined *joined)
 	return fault == SW_HELLO_CUT && !joined->open ? SW_HELLO_BAD : fault;
 }
 
-static uint16_t best_of(const struct sw_client_hello *hello)
-{
-	uint16_t best = 0;
-
-	for (uint16_t i = 0; i < hello->n_versions; i++)
-		if (hello->versions[i] > best && sw_hello_version_name(hello->versions[i]))
-			best = hello->versions[i];
-	if (!hello->n_versions && sw_hello_version_name(hello->legacy_version))
-		best = hello->legacy_version;
-	return best;
-}
-
 static void read_client_hello(struct sw_client_hello *hello, struct part *message)
 {
 	hello->legacy_version = (uint16_t)number(message, 2);
@@ -377,15 +357,12 @@ enum sw_hello sw_client_hello_read(const uint8_t *bytes, size_t n, struct sw_cli
 	struct part message;
 
 	memset(hello, 0, sizeof(*hello));
-	if (n >= 3)
-		hello->record_version = u16_at(bytes + 1);
 	message = message_at(handshake, &joined, 0, &type, &fault);
 	if (fault != SW_HELLO_WHOLE)
 		return fault;
 	if (type != CLIENT_HELLO)
 		return SW_HELLO_BAD;
 	read_client_hello(hello, &message);
-	hello->best_version = best_of(hello);
 	return settled(fault, &joined);
 }
 
@@ -425,11 +402,9 @@ static void read_server_extensions(struct sw_server_hello *hello, struct part *m
 
 static void read_server_hello(struct sw_server_hello *hello, struct part *message)
 {
-	const uint8_t *random;
-	uint16_t cipher;
+	uint16_t version = (uint16_t)number(message, 2), cipher;
+	const uint8_t *random = take(message, 32);
 
-	hello->legacy_version = (uint16_t)number(message, 2);
-	random = take(message, 32);
 	skip(message, 1); /* session */
 	cipher = (uint16_t)number(message, 2);
 	number(message, 1); /* compression */
@@ -437,7 +412,7 @@ static void read_server_hello(struct sw_server_hello *hello, struct part *messag
 		return;
 	hello->has_hello = true;
 	hello->retry = is_retry(random);
-	hello->version = hello->legacy_version;
+	hello->version = version;
 	hello->cipher = cipher;
 	read_server_extensions(hello, message);
 }
@@ -471,16 +446,6 @@ static enum sw_hello find_certificate(struct sw_server_hello *hello, const uint8
 	return hello->certificate_whole ? SW_HELLO_WHOLE : settled(SW_HELLO_CUT, joined);
 }
 
-static void find_alert(struct sw_server_hello *hello, const uint8_t *bytes, size_t n, size_t at)
-{
-	if (n - at < RECORD_HEAD + 2 || bytes[at] != RECORD_ALERT || bytes[at + 1] != 3 ||
-	    u16_at(bytes + at + 3) != 2)
-		return;
-	hello->has_alert = true;
-	hello->alert_level = bytes[at + 5];
-	hello->alert = bytes[at + 6];
-}
-
 enum sw_hello sw_server_hello_read(const uint8_t *bytes, size_t n, struct sw_server_hello *hello)
 {
 	uint8_t handshake[SW_HELLO_BYTES_MAX], type = 0;
@@ -490,14 +455,6 @@ enum sw_hello sw_server_hello_read(const uint8_t *bytes, size_t n, struct sw_ser
 	size_t length;
 
 	memset(hello, 0, sizeof(*hello));
-	if (n >= 3)
-		hello->record_version = u16_at(bytes + 1);
-	if (!joined.open)
-		find_alert(hello, bytes, n, joined.other_at);
-	if (!joined.n && hello->has_alert)
-		return SW_HELLO_WHOLE;
-	if (!joined.n && !joined.open && bytes[0] == RECORD_ALERT && n < RECORD_HEAD + 2)
-		return SW_HELLO_CUT;
 	message = message_at(handshake, &joined, 0, &type, &fault);
 	if (fault != SW_HELLO_WHOLE)
 		return fault;

@@ -6,7 +6,8 @@
  *
  * The bytes are TLS records as they came, one or several; a message may lie in one record or be cut
  * over many (RFC 8446, 5.1). They may end anywhere: then what is there is read, and the result says so.
- * Values of GREASE (RFC 8701) are left out of every list, as they say nothing about the sender.
+ * Values of GREASE (RFC 8701: 0x0a0a, 0x1a1a, ... 0xfafa) are left out of every list, as they say
+ * nothing about the sender.
  */
 #ifndef SW_HELLO_H
 #define SW_HELLO_H
@@ -31,42 +32,33 @@ enum sw_hello {
 
 /* A ClientHello. All numbers in host order, all lists in the sender's order. */
 struct sw_client_hello {
-	uint16_t record_version; /* of the first record's header */
 	uint16_t legacy_version; /* of the message */
-	bool grease;             /* some list held a value of GREASE */
 	bool lists_full;         /* a list had more values than there is room for here */
 
 	/* Only what host names and protocol names are made of is copied: bytes 0x21 to 0x7e; a name
-	   with others is left empty, but `has_sni` and `has_alpn` are set all the same. */
-	bool has_sni, has_alpn;
+	   with others is left empty, but `has_sni` is set all the same. */
+	bool has_sni;
 	char sni[SW_HELLO_NAME_MAX];
 	char alpn[SW_HELLO_NAME_MAX]; /* "h2,http/1.1", as many whole names as fit */
 	uint8_t alpn_ends[2];         /* first and last byte of the first ALPN name, as they came */
 	uint8_t alpn_first_length;    /* of that name; 0: there is none */
 
-	uint16_t n_ciphers, n_extensions, n_versions, n_signatures, n_groups;
+	uint16_t n_ciphers, n_extensions, n_versions, n_signatures;
 	uint16_t ciphers[SW_HELLO_CIPHERS_MAX];
 	uint16_t extensions[SW_HELLO_EXTENSIONS_MAX];
 	uint16_t versions[SW_HELLO_VALUES_MAX];   /* supported_versions */
 	uint16_t signatures[SW_HELLO_VALUES_MAX]; /* signature_algorithms */
-	uint16_t groups[SW_HELLO_VALUES_MAX];     /* supported_groups */
-	uint16_t best_version; /* newest one offered, by supported_versions if that is there, else
-				  legacy_version; 0: none that is known here */
 };
 
 enum sw_hello sw_client_hello_read(const uint8_t *bytes, size_t n, struct sw_client_hello *hello);
 
 /* The server's first flight. */
 struct sw_server_hello {
-	uint16_t record_version;
 	bool has_hello; /* a ServerHello stood there; what follows is of it */
 	bool retry;     /* it is a HelloRetryRequest: the real one comes later, with the same cipher
 			   and version */
-	uint16_t legacy_version;
 	uint16_t version; /* negotiated: supported_versions if that is there */
 	uint16_t cipher;
-	bool has_alert; /* an alert in clear, instead of the hello or behind it */
-	uint8_t alert_level, alert;
 
 	/* The server's own certificate (DER), where it is sent in clear: TLS 1.2 and below. The place is
 	   counted in the handshake as sw_handshake_join() puts it together. `certificate_whole`: all of
@@ -76,21 +68,17 @@ struct sw_server_hello {
 };
 
 /*
- * Reads ServerHello and, when one may follow, Certificate. SW_HELLO_WHOLE: the ServerHello or the alert
- * was read to its end, and so was the certificate if one is to come and the bytes go on so far;
- * SW_HELLO_CUT: the ServerHello itself, or of TLS 1.2 and below what follows up to the end of the leaf
+ * Reads ServerHello and, when one may follow, Certificate. SW_HELLO_WHOLE: the ServerHello was read to
+ * its end, and so was the certificate if one is to come and the bytes go on so far; SW_HELLO_CUT: the ServerHello itself, or of TLS 1.2 and below what follows up to the end of the leaf
  * certificate or to ServerHelloDone, is not all there.
  */
 enum sw_hello sw_server_hello_read(const uint8_t *bytes, size_t n, struct sw_server_hello *hello);
 
 /*
  * The handshake messages in those records without the records' headers, up to the first record of
- * another type. Returns their length; at most `size` bytes are written. `to` may be `bytes` itself.
+ * another type. Returns how many bytes were written, at most `size`. `to` may be `bytes` itself.
  */
 size_t sw_handshake_join(const uint8_t *bytes, size_t n, uint8_t *to, size_t size);
-
-/* Is it a value that RFC 8701 reserves (0x0a0a, 0x1a1a, ... 0xfafa)? */
-bool sw_is_grease(uint16_t value);
 
 /* "TLS 1.3", "SSL 3.0"; NULL for a number that is no version. (sw_tls_version_name(): "1.3".) */
 const char *sw_hello_version_name(uint16_t version);

@@ -53,6 +53,7 @@ struct sw_stream {
 	uint32_t rule, line;          /* 0: none */
 	const char *rule_text;        /* the policy's; "" without a rule */
 	unsigned int verb, mechanism; /* of a violation: enum sw_verb, enum sw_mechanism */
+	unsigned int verb_length;     /* letters of the verb that were seen */
 	bool violation;               /* the gate found the reason: by */
 	bool from_server;             /* the server's bytes, or the client's */
 	bool incomplete; /* bytes that belong before TLS are missing in the capture, or memory was short:

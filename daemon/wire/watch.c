@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * watch.c - one stream, read by two gates. The observing one enforces nothing and finds how TLS came
- * and the first command in clear; the other one is as the matching rule has it and finds the verdict.
+ * watch.c - one stream, read by two gates. The observing one enforces nothing, lets a PROXY header in
+ * where the matching rule does, and finds how TLS came and the first command in clear; the other one is
+ * as the matching rule has it and finds the verdict.
  * Both get segments in order, each as it was captured. The observer stops at the first violation, so
  * what comes behind it (TLS after mail in clear, or after another protocol's STARTTLS) is looked for
  * here: a ClientHello where a segment begins.
@@ -18,7 +19,11 @@
 
 #define SW_GATE_LOAD(from, offset, to, size) sw_bytes_load(from, offset, to, size)
 #define SW_GATE_LOOP(count, step, context)                                                         \
-	for (__u32 loop_index = 0; loop_index < (count) && !step(loop_index, context); loop_index++)
+	do {                                                                                       \
+		for (__u32 loop_index = 0; loop_index < (count); loop_index++)                     \
+			if (step(loop_index, context))                                             \
+				break;                                                             \
+	} while (0)
 #include "bpf/gate.h"
 
 #define HELLO_BYTES 16384
@@ -57,7 +62,7 @@ struct sw_watch {
 
 	struct sw_gate *observer;
 	struct sw_gate *judge; /* NULL: the rule asks for no gate, or it is done */
-	unsigned int verdict, reason, verb, mechanism;
+	unsigned int verdict, reason, verb, verb_length, mechanism;
 	bool violated, from_server;
 	bool unsure; /* the judge would need what the capture lacks */
 
@@ -83,7 +88,8 @@ struct sw_watch *sw_watch_new(const struct sw_answer *answer, uint16_t port, siz
 	watch->held = held;
 	watch->observer = calloc(1, sizeof(*watch->observer));
 	if (watch->observer)
-		sw_gate_begin(watch->observer, SW_ACTION_AUDIT, 0, port, 0);
+		sw_gate_begin(watch->observer, SW_ACTION_AUDIT, answer->gate_flags & SW_RULE_PROXY,
+			      port, 0);
 	if (answer->gate)
 		watch->judge = calloc(1, sizeof(*watch->judge));
 	if (watch->judge)
@@ -278,6 +284,7 @@ static void judged(struct sw_watch *watch, const struct sw_gate *gate)
 	watch->from_server = !gate->reason;
 	watch->reason = gate->reason ? gate->reason : gate->server_reason;
 	watch->verb = gate->verb;
+	watch->verb_length = gate->verb_length;
 	watch->mechanism = gate->mechanism;
 }
 
@@ -544,6 +551,7 @@ void sw_watch_tell(const struct sw_watch *watch, struct sw_stream *stream)
 		stream->reason = watch->reason;
 		stream->violation = true;
 		stream->verb = watch->verb;
+		stream->verb_length = watch->verb_length;
 		stream->mechanism = watch->mechanism;
 		stream->from_server = watch->from_server;
 	}

@@ -30,7 +30,7 @@ struct sw_watch *sw_watch_new(const struct sw_answer *answer, uint16_t port, siz
 void sw_watch_free(struct sw_watch *watch);
 
 /* 0 or -ENOMEM. */
-int sw_watch_segment(struct sw_watch *watch, const struct sw_segment *segment);
+int sw_watch_segment(struct sw_watch *watch, const struct sw_segment *given);
 
 /* Will no further segment change what is told? */
 bool sw_watch_done(const struct sw_watch *watch);

@@ -153,6 +153,59 @@ static size_t read_naively(const uint8_t *bytes, size_t n)
 	return SIZE_MAX;
 }
 
+/* Line ends of a client, bare ones among them. */
+static size_t count_commands(const struct stream *client)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < client->n; i++)
+		n += is_end(client->bytes[i]) &&
+		     !(i && client->bytes[i] == '\n' && client->bytes[i - 1] == '\r');
+	return n;
+}
+
+/* Three digits of 200 to 599, then a blank, '-', or the line's end; 0: no line of a reply. */
+static int reply_code(const uint8_t *line, size_t n)
+{
+	int code = 0;
+
+	for (size_t i = 0; i < 3; i++) {
+		if (i >= n || line[i] < '0' || line[i] > '9')
+			return 0;
+		code = code * 10 + line[i] - '0';
+	}
+	if (n > 3 && line[3] != ' ' && line[3] != '-' && line[3] != '\r')
+		return 0;
+	return code < 200 || code > 599 ? 0 : code;
+}
+
+/* A server that says yes more often than it was asked says it to what comes in TLS. */
+static void check_replies(void)
+{
+	const struct stream *server = &world.streams[1];
+	size_t yes = 0, at = 0;
+	int first = 0;
+
+	for (size_t i = 0; i < server->n; i++) {
+		const uint8_t *line = server->bytes + at;
+		int code;
+
+		if (server->bytes[i] != '\n')
+			continue;
+		code = reply_code(line, i - at);
+		at = i + 1;
+		if (!code)
+			continue;
+		if (!first)
+			first = code;
+		if (line[3] == '-')
+			continue;
+		yes += first < 400;
+		first = 0;
+	}
+	assert(yes <= count_commands(&world.streams[0]) + 1);
+}
+
 static void check_what_passed(void)
 {
 	const struct stream *client = &world.streams[0];
@@ -160,6 +213,8 @@ static void check_what_passed(void)
 
 	if (world.in_tls)
 		return;
+	if (!world.gate.begun)
+		check_replies();
 	hello = read_naively(client->bytes, client->n);
 	assert((hello != SIZE_MAX) == (world.gate.tls != SW_TLS_NONE));
 	assert((hello == SIZE_MAX ? client->n : hello) <= SW_GATE_CLEAR_MAX);
@@ -172,6 +227,16 @@ static void check_what_passed(void)
 
 static void take(struct stream *stream, bool server, uint32_t at, const uint8_t *bytes, size_t n)
 {
+	/* Of a server, what lies before its first byte is passed over. */
+	if (server && at > UINT32_MAX / 2) {
+		uint32_t before = -at;
+
+		if (before >= n)
+			return;
+		bytes += before;
+		n -= before;
+		at = 0;
+	}
 	/* A client that is let through leaves no gap, and says nothing twice in two ways. */
 	if (at > stream->n || at + n > STREAM) {
 		assert(server || at + n > STREAM || !n);
@@ -216,6 +281,8 @@ static void send_segment(uint8_t what, int8_t where, const uint8_t *bytes, size_
 	}
 	/* The client's half learns of the ServerHello with its next segment, which passes unread. */
 	world.in_tls = tls || world.gate.phase == SW_GATE_TLS;
+	assert(!world.in_tls ||
+	       (world.gate.negotiated >= 0x0301 && world.gate.negotiated >= world.config.version));
 	if (answer == SW_GATE_PASS && world.gate.enforced && !world.violated && !world.in_tls) {
 		take(stream, server, at, bytes, n);
 		check_what_passed();

@@ -66,6 +66,13 @@ made() {
 	done
 }
 
+from_stdin() {
+	local got
+	got=$("$smtpwall" replay - --policy "$policy" --json 2>&1 <"$scratch/verdicts.pcap")
+	result "$(diff <(sed -n 's/^out: //p' "$expected/verdicts.expected") - <<<"${got//<stdin>/verdicts.pcap}")" "standard input"
+	result "$("$smtpwall" replay - --policy "$policy" 2>&1 </dev/null | grep -v '^smtpwall: cannot read <stdin>: ')" "nothing on standard input"
+}
+
 # A policy with an error ends it before the capture is opened.
 wrong_policy() {
 	echo 'host { port 25 { } }' >"$scratch/wrong"
@@ -103,6 +110,7 @@ real() {
 }
 
 made
+from_stdin
 wrong_policy
 real
 echo "1..$n"

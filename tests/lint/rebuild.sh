@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# The Makefile rebuilds what a change touches and nothing else. Asks make what it would do; builds
-# nothing.
+# The Makefile rebuilds what a change touches and nothing else, and `make -s` says nothing about it. Asks
+# make what it would do; builds nothing.
 # shellcheck source=lib.bash
 . "$(dirname "$0")/lib.bash"
 
@@ -46,6 +46,11 @@ readers_only() {
 	done
 }
 
+silent() {
+	! ask -s -n -W daemon/base.h | grep "^printf '  %-8s"
+}
+
 ok_unless "a second make has nothing to do" nothing_to_do
 ok_unless "a changed header compiles its readers and nothing else" readers_only
+ok_unless "make -s names no step" silent
 finish

@@ -28,7 +28,7 @@ tidy() { # FILE FLAG...
 export -f tidy
 
 tidy_all() {
-	files '*.c' | grep -v '^bpf/' |
+	files '*.c' | grep -v '\.bpf\.c$' |
 		xargs -P "$(nproc)" -I{} bash -c 'tidy "$@"' tidy {} "${flags[@]}"
 }
 

@@ -165,6 +165,35 @@ session() { # [VERSION]
 	step 'way one' '>% 20000' '<x 17030300050102030405'
 }
 
+# ---- what the network does ----
+
+# Packets are sent again after milliseconds, so that losing many of them takes a second.
+hurry() {
+	in_ns near ip route change 192.0.2.0/24 dev veth0 rto_min 5ms quickack 1
+	in_ns far ip route change 192.0.2.0/24 dev veth0 rto_min 5ms quickack 1
+}
+
+lose() { # NS PACKETS: every fifth one of these that comes in
+	in_ns "$1" nft -f - <<-END || skip 'no nft, or no numgen in this kernel'
+		table inet lossy {
+			chain in {
+				type filter hook prerouting priority raw
+				$2 tcp flags & (syn | rst) == 0 numgen inc mod 5 0 counter drop
+			}
+		}
+	END
+	hurry
+}
+
+were_lost() { # NS
+	in_ns "$1" nft list ruleset | grep -qE 'counter packets [1-9]'
+}
+
+lose_no_more() {
+	in_ns far nft flush ruleset 2>/dev/null || true
+	in_ns near nft flush ruleset 2>/dev/null || true
+}
+
 # ---- what came of it ----
 
 field() { # NAME NUMBER
@@ -238,24 +267,28 @@ nowhere() { # WORD...
 event_of() { # NAME: the newest event of the gate about its connection
 	local port
 	port=$(field "$1" 6)
-	smtpwall events --json | grep '"kind": *"gate"' | grep "\"src_port\": *${port}[,}]" | tail -n 1
+	smtpwall events --json | awk -v port="\"src_port\": *${port}[,}]" '
+		/"kind": *"gate"/ && $0 ~ port { last = $0 }
+		END { if (last) print last }'
 }
 
-has_event_of() { # NAME
-	[ -n "$(event_of "$1")" ]
+find_event() { # NAME: sets $event
+	event=$(event_of "$1")
+	[ -n "$event" ]
 }
 
-# The event of a dialogue says so: words are KEY=VALUE.
+# The event of a dialogue says so: words are KEY=VALUE. With few programs called: each takes its time in
+# an emulated machine.
 told() { # NAME WORD...
-	local name=$1 event word
+	local name=$1 event='' word said
 	shift
-	wait_for has_event_of "$name" || {
+	wait_for find_event "$name" || {
 		echo "no event of $name"
 		return 1
 	}
-	event=$(event_of "$name")
 	for word; do
-		grep -qE "\"${word%%=*}\": *\"?${word#*=}\"?[,}]" <<<"$event" || {
+		said="\"${word%%=*}\": *\"?${word#*=}\"?[,}]"
+		[[ $event =~ $said ]] || {
 			echo "expected $word of $name: $event"
 			return 1
 		}

@@ -407,6 +407,28 @@ expect_not_sent() { # OPTIONS WAY ADDRESS PORT...
 	}
 }
 
+# ---- what came over the wire ----
+
+capture_start() { # NAME NS FILTER: packets between near and far, to $D/NAME.pcap
+	start "$2" "$D/$1.tcpdump" tcpdump -Z root -i veth0 -s 0 -B 65536 -U -w "$D/$1.pcap" "$3 or udp dst port 9"
+	capturer=$started
+	wait_for grep -qs 'listening on' "$D/$1.tcpdump"
+}
+
+captured_mark() { # NAME MARK
+	# shellcheck disable=SC2016 # for the inner shell
+	in_ns near bash -c 'echo "$0" >/dev/udp/192.0.2.2/9' "$2"
+	grep -qs "$2" "$D/$1.pcap"
+}
+
+# What was sent before the mark has been written when the mark has.
+capture_end() { # NAME
+	wait_for captured_mark "$1" "end-of-$1"
+	kill "$capturer"
+	wait_for dead "$capturer"
+	! grep -E '[1-9][0-9]* packets? dropped by kernel' "$D/$1.tcpdump"
+}
+
 uid_of() { # USER
 	id -u "$1"
 }

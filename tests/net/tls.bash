@@ -223,25 +223,8 @@ server_start_opensmtpd() { # DIR
 # ---- what came over the wire ----
 
 capture() { # NAME [FILTER]: what clients send to far from here on, until capture_end
-	start far "$D/$1.tcpdump" tcpdump -Z root -i veth0 -s 0 -B 65536 -U -w "$D/$1.pcap" \
-		"(dst net 192.0.2.0/24 or dst net 2001:db8:1::/64) and
-		(tcp dst port 465 or tcp dst port 587 or tcp dst port 2525 or udp dst port 9) ${2-}"
-	capturer=$started
-	wait_for grep -qs 'listening on' "$D/$1.tcpdump"
-}
-
-captured_mark() { # NAME MARK
-	# shellcheck disable=SC2016 # for the inner shell
-	in_ns near bash -c 'echo "$0" >/dev/udp/192.0.2.2/9' "$2"
-	grep -qs "$2" "$D/$1.pcap"
-}
-
-# What was sent before the mark has been written when the mark has.
-capture_end() { # NAME
-	wait_for captured_mark "$1" "end-of-$1"
-	kill "$capturer"
-	wait_for dead "$capturer"
-	! grep -E '[1-9][0-9]* packets? dropped by kernel' "$D/$1.tcpdump"
+	capture_start "$1" far "(dst net 192.0.2.0/24 or dst net 2001:db8:1::/64) and
+		(tcp dst port 465 or tcp dst port 587 or tcp dst port 2525) ${2-}"
 }
 
 # A line for each place where the password or an SMTP command beyond the permitted ones was sent.

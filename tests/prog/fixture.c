@@ -16,6 +16,7 @@
 #include "daemon/base.h"
 #include "tests/prog/fixture.h"
 #include "tests/prog/internal.h"
+#include "tests/unit/gate_host.h"
 
 #define CGROUPS_MAX 64
 #define EVENTS_MAX 8192
@@ -269,6 +270,24 @@ static uint64_t sum(struct bpf_map *map, uint32_t key)
 uint64_t fx_counter(enum sw_counter counter)
 {
 	return sum(fx.skel->maps.counters, counter);
+}
+
+/* struct sw_gated: the gate, then two sides of one size, each of which begins with its word `busy`. */
+void fx_take_gate(int fd)
+{
+	const struct bpf_map *gates = fx.skel->maps.gates;
+	size_t size = bpf_map__value_size(gates), side = (size - sizeof(struct sw_gate)) / 2;
+	static const uint32_t busy = 1;
+	uint8_t *value sw_autofree = calloc(1, size);
+
+	if (!value || bpf_map__lookup_elem(gates, &fd, sizeof(fd), value, size, 0))
+		fx_fail("gate of a socket");
+	memcpy(value + sizeof(struct sw_gate), &busy, sizeof(busy));
+	memcpy(value + sizeof(struct sw_gate) + side, &busy, sizeof(busy));
+	/* Not in place: a socket of 6.1 may not have the memory for an old one and a new one. */
+	if (bpf_map__delete_elem(gates, &fd, sizeof(fd), 0) ||
+	    bpf_map__update_elem(gates, &fd, sizeof(fd), value, size, BPF_NOEXIST))
+		fx_fail("gate of a socket");
 }
 
 uint64_t fx_hits(unsigned int slot, uint16_t rule)

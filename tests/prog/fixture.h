@@ -77,6 +77,7 @@ uint16_t fx_simple(uint16_t port, uint8_t action, uint8_t flags);
 /* ---- what became of it ---- */
 
 uint64_t fx_counter(enum sw_counter counter);
+void fx_take_gate(int fd); /* as if another CPU looked at packets of both halves, for good */
 uint64_t fx_hits(unsigned int slot, uint16_t rule);
 
 /* Takes what is in the ring buffer; returns how many there were. fx_event(i) is valid until then. */

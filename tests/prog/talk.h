@@ -17,10 +17,6 @@ struct fx_talk {
 	uint64_t cookie; /* of the client's socket */
 };
 
-#define FX_TALK_NONE                                                                               \
-	{                                                                                          \
-		-1, -1, -1, 0                                                                      \
-	}
 #define sw_autotalk sw_cleanup(fx_talk_close)
 
 struct fx_bytes {

@@ -29,8 +29,6 @@
 #define PACKET_MAX 3500
 #define ETHERNET 14
 #define DIALOGUES 1000000
-/* In an emulated machine, SW_VM: some forty times slower. */
-#define DIALOGUES_VM 50000
 
 static_assert(sizeof(struct sw_gate) % 8 == 0, "the kernel rounds up the size of map values");
 
@@ -194,7 +192,7 @@ static double seconds(void)
 
 static void random_dialogues(void **state)
 {
-	uint64_t n = number("SW_DIALOGUES", getenv("SW_VM") ? DIALOGUES_VM : DIALOGUES);
+	uint64_t n = number("SW_DIALOGUES", DIALOGUES);
 	uint64_t seed = number("SW_SEED", 20261121);
 	double began = seconds();
 

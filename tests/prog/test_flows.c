@@ -120,13 +120,13 @@ static void translated_port(void **state)
 static void no_memory(void **state)
 {
 	int limit sw_autoclose = open("/proc/sys/net/core/optmem_max", O_RDWR | O_CLOEXEC);
-	int listener sw_autoclose = -1;
+	struct fx_talk talk sw_autotalk = {-1, -1, -1, 0};
 	char before[32] = "";
 
 	(void)state;
 	if (limit < 0)
 		skip(); /* older kernels have one limit for all network namespaces */
-	listener = fx_listening("127.0.0.1", FX_PORT, 0);
+	talk.listener = fx_listening("127.0.0.1", FX_PORT, 0);
 	assert_true(pread(limit, before, sizeof(before) - 1, 0) > 0);
 	assert_int_equal(pwrite(limit, "8192", 4, 0), 4);
 	fx_gate_policy(TLS, 0);

@@ -230,6 +230,84 @@ static void urgent_data(void **state)
 	assert_int_equal(fx_one_event()->reason, SW_REASON_MALFORMED);
 }
 
+/* ---- segments ahead of what was read ---- */
+
+/* In repair mode TCP takes bytes for sent and does not send them: to it, they were lost before the gate
+   could see them, and it sends them again by its own timer. */
+static void lose(int fd, const char *bytes)
+{
+	static const int on = TCP_REPAIR_ON, off = TCP_REPAIR_OFF_NO_WP, queue = TCP_SEND_QUEUE;
+
+	assert_return_code(setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &on, sizeof(on)), errno);
+	assert_return_code(setsockopt(fd, IPPROTO_TCP, TCP_REPAIR_QUEUE, &queue, sizeof(queue)),
+			   errno);
+	fx_post(fd, bytes);
+	assert_return_code(setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &off, sizeof(off)), errno);
+}
+
+static void held_until_the_rest_came(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sw_count(addrs); i++) {
+		struct fx_talk talk sw_autotalk = {-1, -1, -1, 0};
+
+		fx_reset(NULL);
+		fx_gate_policy(TLS, 0);
+		talk = fx_talk_open(addrs[i], 0);
+		fx_greet(&talk);
+		assert_int_equal(fx_counter(SW_COUNT_GATE_HELD), 0);
+		lose(talk.client, "NOOP\r\n");
+		fx_post(talk.client, "RSET\r\n");
+		assert_true(fx_counter(SW_COUNT_GATE_HELD) >= 1);
+		fx_expect(talk.server, "NOOP\r\nRSET\r\n", 12);
+		assert_int_equal(fx_events(), 0);
+		assert_int_equal(fx_counter(SW_COUNT_CONDEMNED), 0);
+	}
+}
+
+/* What passes for a permitted command may be the end of another one. */
+static void nothing_slips_past(void **state)
+{
+	struct fx_talk talk sw_autotalk = {-1, -1, -1, 0};
+
+	(void)state;
+	fx_gate_policy(TLS, 0);
+	talk = fx_talk_open("127.0.0.1", 0);
+	fx_greet(&talk);
+	lose(talk.client, "AUTH PLAIN c2VjcmV0\r\n");
+	fx_post(talk.client, "NOOP\r\n");
+	assert_int_equal(fx_await_events(), 1);
+	fx_check_gate_event(fx_event(0), &talk, SW_VERDICT_RESET, SW_REASON_CLEARTEXT_COMMAND);
+	assert_int_equal(fx_event(0)->verb, SW_VERB_AUTH);
+	fx_expect_nothing_but(talk.server, talk.client, "");
+}
+
+/* Bytes that passed while nobody looked do not come again: no waiting for them. */
+static void missed_for_good(void **state)
+{
+	(void)state;
+	for (int server = 0; server < 2; server++) {
+		struct fx_talk talk sw_autotalk = {-1, -1, -1, 0};
+		enum fx_program hook = server ? FX_INGRESS : FX_EGRESS;
+		int from, to;
+
+		fx_reset(NULL);
+		fx_gate_policy(TLS, 0);
+		talk = fx_talk_open("127.0.0.1", 0);
+		fx_greet(&talk);
+		from = server ? talk.server : talk.client;
+		to = server ? talk.client : talk.server;
+		fx_detach(hook);
+		fx_say_line(from, to, "250 ok\r\n");
+		fx_attach(hook);
+		fx_post(from, "250 ok\r\n");
+		assert_int_equal(fx_await_events(), 1);
+		fx_check_gate_event(fx_event(0), &talk, SW_VERDICT_RESET, SW_REASON_MALFORMED);
+		assert_int_equal(fx_event(0)->from_server, server);
+		fx_expect_nothing(to);
+	}
+}
+
 /* ---- pages that the sender can still write to ---- */
 
 static void refused_for_shared_pages(struct fx_talk *talk)
@@ -314,6 +392,51 @@ static void recorded_only(void **state)
 	recorded(SW_ACTION_AUDIT, SW_RULE_AUDIT);
 }
 
+/* A packet that finds its half taken: held where the rule is enforced, and only there. */
+static void taken_on_another_cpu(void **state)
+{
+	struct fx_talk talk sw_autotalk = {-1, -1, -1, 0}, other sw_autotalk = {-1, -1, -1, 0};
+
+	(void)state;
+	fx_gate_policy(TLS, SW_RULE_AUDIT);
+	talk = fx_talk_open("127.0.0.1", 0);
+	fx_greet(&talk);
+	fx_take_gate(talk.client);
+	fx_say_line(talk.client, talk.server, "NOOP\r\n");
+	fx_say_line(talk.server, talk.client, "250 ok\r\n");
+	assert_int_equal(fx_counter(SW_COUNT_GATE_HELD), 0);
+	assert_int_equal(fx_counter(SW_COUNT_GATE_DROPPED), 0);
+
+	fx_reset(NULL);
+	fx_gate_policy(TLS, 0);
+	other = fx_talk_open("::1", 0);
+	fx_greet(&other);
+	fx_take_gate(other.client);
+	fx_post(other.client, "NOOP\r\n");
+	assert_true(fx_counter(SW_COUNT_GATE_HELD) >= 1);
+	fx_expect_nothing(other.server);
+}
+
+/* The ring is full when a connection is condemned: its event comes when the program, told nothing, has its
+   bytes sent again. Each attempt is counted. */
+static void lost_event_is_told_again(void **state)
+{
+	struct fx_talk last sw_autotalk = {-1, -1, -1, 0};
+
+	(void)state;
+	fx_gate_policy(TLS, 0);
+	while (!fx_counter(SW_COUNT_LOST)) {
+		fx_talk_close(&last);
+		last = fx_talk_open("127.0.0.1", 0);
+		fx_post(last.client, "DATA\r\n");
+	}
+	assert_int_equal(fx_events(), fx_counter(SW_COUNT_EVENTS));
+	assert_int_equal(fx_await_events(), 1);
+	fx_check_gate_event(fx_event(0), &last, SW_VERDICT_RESET, SW_REASON_CLEARTEXT_COMMAND);
+	fx_expect_nothing_but(last.server, last.client, "");
+	assert_int_equal(fx_events(), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -328,10 +451,15 @@ int main(void)
 		cmocka_unit_test_setup(injected_by_the_server, fx_reset),
 		cmocka_unit_test_setup(tls_too_old, fx_reset),
 		cmocka_unit_test_setup(urgent_data, fx_reset),
+		cmocka_unit_test_setup(held_until_the_rest_came, fx_reset),
+		cmocka_unit_test_setup(nothing_slips_past, fx_reset),
+		cmocka_unit_test_setup(missed_for_good, fx_reset),
 		cmocka_unit_test_setup(from_a_file, fx_reset),
 		cmocka_unit_test_setup(without_copying, fx_reset),
 		cmocka_unit_test_setup(shared_pages_within_tls, fx_reset),
 		cmocka_unit_test_setup(recorded_only, fx_reset),
+		cmocka_unit_test_setup(taken_on_another_cpu, fx_reset),
+		cmocka_unit_test_setup(lost_event_is_told_again, fx_reset),
 	};
 
 	if (!fx_usable())

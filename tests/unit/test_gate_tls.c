@@ -223,7 +223,7 @@ static void command_in_a_hello(void **data)
 	static const char *const hidden[] = {
 		"\r\nAUTH PLAIN x\r\n", "\nMAIL FROM:<>\r\n", "\r\nmail from:<>\r\n",
 		"\rRCPT TO:<a>\r\n",    "\r\nDATA\r\n",       "\r\n \tBDAT 10\r\n",
-		"\r\nAuTh\tPLAIN x\n",
+		"\r\nAuTh\tPLAIN x\n",  "\nAUTH\vPLAIN x\n",  "\n\f\vMAIL\fFROM:<>\n",
 	};
 
 	(void)data;
@@ -408,6 +408,31 @@ static void hello_retry(void **data)
 	gw_check_cuts(&dialogue, "HelloRetryRequest");
 }
 
+/* A server that does not know the name may say so and go on (RFC 6066, 3); behind a fatal alert is nothing. */
+static void warning_before_the_hello(void **data)
+{
+	static const struct hello_spec answer = {.legacy = 0x0303};
+	static const char warnings[] = "\x15\3\3\0\2\1\x70\x15\3\3\0\2\1\2";
+	struct gw_result result;
+
+	(void)data;
+	begin();
+	text("H");
+	gw_add(&dialogue, true, warnings, sizeof(warnings) - 1);
+	add_server(&answer);
+	text("T");
+	result = gw_play(&dialogue, GW_WHOLE);
+	assert_int_equal(result.reason, 0);
+	assert_int_equal(result.gate->phase, SW_GATE_TLS);
+	/* The reader of samples gets the hello, not what stood before it. */
+	assert_int_equal(result.gate->n_served, dialogue.steps[2].n);
+	gw_check_cuts(&dialogue, "warning before the hello");
+
+	begin();
+	gw_texts(&dialogue, (const char *const[]){"H", "l", "A", "T", NULL});
+	assert_int_equal(gw_play(&dialogue, GW_WHOLE).reason, NOT_TLS);
+}
+
 /* What the readers of samples get: the bytes as they were sent. */
 static void samples(void **data)
 {
@@ -450,6 +475,7 @@ int main(void)
 		cmocka_unit_test(ssl3),
 		cmocka_unit_test(no_server_hello),
 		cmocka_unit_test(hello_retry),
+		cmocka_unit_test(warning_before_the_hello),
 		cmocka_unit_test(samples),
 	};
 

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -82,10 +83,15 @@ static void part(struct link *link)
 	close(link->listener);
 }
 
-static int reset(const struct link *link, uint64_t cookie)
+static int reset_at(const struct link *link, uint32_t interface, uint64_t cookie)
 {
 	return sw_connection_close_flow(link->src, link->src_port, link->dst, link->dst_port,
-					cookie);
+					interface, cookie);
+}
+
+static int reset(const struct link *link, uint64_t cookie)
+{
+	return reset_at(link, SW_INTERFACE_UNKNOWN, cookie);
 }
 
 static void test_reset(void **state)
@@ -110,6 +116,23 @@ static void test_reset(void **state)
 		assert_int_equal(reset(&link, link.cookie), -ENOENT);
 		part(&link);
 	}
+}
+
+/* Nothing is looked for where it is known which socket is meant: in a flood there is no time for it. */
+static void test_reset_bound(void **state)
+{
+	struct link link;
+	char byte;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	join(&link, BOUND);
+	assert_int_equal(reset_at(&link, 0, link.cookie), -ENOENT);
+	assert_int_equal(reset_at(&link, if_nametoindex("lo"), link.cookie), 0);
+	assert_int_equal(recv(link.client, &byte, 1, 0), -1);
+	assert_int_equal(errno, ECONNABORTED);
+	part(&link);
 }
 
 /* Without its own port: found by the cookie alone. */
@@ -190,9 +213,8 @@ static void test_find_none(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_reset),
-		cmocka_unit_test(test_reset_by_cookie),
-		cmocka_unit_test(test_traffic),
+		cmocka_unit_test(test_reset),           cmocka_unit_test(test_reset_bound),
+		cmocka_unit_test(test_reset_by_cookie), cmocka_unit_test(test_traffic),
 		cmocka_unit_test(test_find_none),
 	};
 

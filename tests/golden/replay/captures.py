@@ -226,7 +226,15 @@ def cap_bytes():
     clear = begun(587, src_port=40001).greet()
     for byte in b"AUTH PLAIN " + SECRET + b"\r\n":
         clear.send("c", bytes([byte]))
-    return plain(talk, clear)
+    # Refused at its first byte, which is no proof of the command that it may have begun.
+    hello = begun(465, src_port=40002)
+    for byte in b"EHLO client.example\r\n":
+        hello.send("c", bytes([byte]))
+    proxied = begun(2526, src_port=40003)
+    for byte in b"PROXY TCP4 192.0.2.1 198.51.100.20 1234 587\r\n" + HELLO:
+        proxied.send("c", bytes([byte]))
+    proxied.send("s", server_hello()).send("c", ENCRYPTED)
+    return plain(talk, clear, hello, proxied)
 
 
 def cap_order():

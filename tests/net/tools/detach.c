@@ -51,6 +51,19 @@ static int attach_type(int link, uint32_t *type)
 	return 0;
 }
 
+static uint32_t program_type(uint32_t type)
+{
+	switch (type) {
+	case BPF_CGROUP_INET_EGRESS:
+	case BPF_CGROUP_INET_INGRESS:
+		return BPF_PROG_TYPE_CGROUP_SKB;
+	case BPF_CGROUP_SOCK_OPS:
+		return BPF_PROG_TYPE_SOCK_OPS;
+	default:
+		return BPF_PROG_TYPE_CGROUP_SOCK_ADDR;
+	}
+}
+
 /* r0 = 1; exit: to every cgroup hook that means "go on". */
 static int load_pass(uint32_t type)
 {
@@ -58,11 +71,10 @@ static int load_pass(uint32_t type)
 		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1},
 		{.code = BPF_JMP | BPF_EXIT},
 	};
-	int skb = type == BPF_CGROUP_INET_EGRESS || type == BPF_CGROUP_INET_INGRESS;
 	union bpf_attr attr;
 
 	memset(&attr, 0, sizeof(attr));
-	attr.prog_type = skb ? BPF_PROG_TYPE_CGROUP_SKB : BPF_PROG_TYPE_CGROUP_SOCK_ADDR;
+	attr.prog_type = program_type(type);
 	attr.expected_attach_type = type;
 	attr.insns = (uint64_t)(uintptr_t)code;
 	attr.insn_cnt = sizeof(code) / sizeof(code[0]);

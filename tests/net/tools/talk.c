@@ -12,6 +12,7 @@
  *     dialogue NAME       a new connection; the settings below are as at the start
  *     port N, to ADDRESS  where it goes
  *     mptcp, fast-open    how: the latter has the first bytes in the SYN
+ *     device NAME         bound to this interface
  *     patience N          the kernel may send N times again before bytes count as held (6: some 12 s)
  *     way NAME [N]        how the client sends from here on, see talk_ways.c
  *     > BYTES   >x HEX    the client sends, until all of it has arrived
@@ -204,6 +205,8 @@ static bool step_setting(struct talk *talk, const char *line)
 		talk->mptcp = true;
 	else if (argument(line, "fast-open"))
 		talk->fast_open = true;
+	else if ((at = argument(line, "device")))
+		snprintf(talk->device, sizeof(talk->device), "%s", at);
 	else if ((at = argument(line, "patience")))
 		talk->patience = (unsigned int)atoi(at);
 	else if ((at = argument(line, "way")))

@@ -38,6 +38,7 @@ struct talk {
 	socklen_t to_length;
 	const char *control; /* of the program `answer` */
 	bool mptcp, fast_open;
+	char device[16];               /* bound to it; empty: none */
 	unsigned int patience;         /* times that the kernel sends again before it is HELD */
 	const struct sending *sending; /* the way in use */
 	size_t split;                  /* its argument */

@@ -171,6 +171,11 @@ void talk_open(struct talk *talk)
 		talk_end(talk, SKIPPED, errno);
 		return;
 	}
+	if (*talk->device && setsockopt(talk->client, SOL_SOCKET, SO_BINDTODEVICE, talk->device,
+					strlen(talk->device)) < 0) {
+		talk_end(talk, SKIPPED, errno);
+		return;
+	}
 	if (!talk->fast_open) {
 		if (connect(talk->client, (struct sockaddr *)&talk->to, talk->to_length) < 0) {
 			talk_end(talk, UNCONNECTED, errno);

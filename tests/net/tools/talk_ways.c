@@ -36,6 +36,24 @@ static void hasty_bytes(struct talk *talk, const uint8_t *data, size_t length)
 		talk_put(talk, data + i, 1, 0);
 }
 
+/* In repair mode TCP takes bytes for sent and does not send them: lost before anybody could see them. It
+   sends them again by its own timer. A privilege. */
+static void lost_bytes(struct talk *talk, const uint8_t *data, size_t length)
+{
+	talk_option(talk, IPPROTO_TCP, TCP_NODELAY, 1);
+	for (size_t i = 0; i < length && talk->ending == GOING; i++) {
+		bool lost = i % 5 == 1;
+
+		if (lost) {
+			talk_option(talk, IPPROTO_TCP, TCP_REPAIR, TCP_REPAIR_ON);
+			talk_option(talk, IPPROTO_TCP, TCP_REPAIR_QUEUE, TCP_SEND_QUEUE);
+		}
+		talk_put(talk, data + i, 1, 0);
+		if (lost)
+			talk_option(talk, IPPROTO_TCP, TCP_REPAIR, TCP_REPAIR_OFF_NO_WP);
+	}
+}
+
 static void split(struct talk *talk, const uint8_t *data, size_t length)
 {
 	size_t first = first_part(talk, length);
@@ -171,6 +189,7 @@ const struct sending sendings[] = {
 	{"one", one, "one write"},
 	{"bytes", single_bytes, "a segment a byte, each once the one before has arrived"},
 	{"hasty", hasty_bytes, "a segment a byte, without waiting"},
+	{"lost", lost_bytes, "a segment a byte, every fifth lost before it comes to a hook"},
 	{"split", split, "two segments, N bytes in the first"},
 	{"more", more, "MSG_MORE, a byte at a time"},
 	{"split-more", split_more, "MSG_MORE, N bytes first"},
