@@ -4,7 +4,8 @@
 # Do the scenarios fail when what they test is not there? Each control takes one thing away, runs the
 # tests that are to notice, and is content when every one of them fails, for the right reason:
 #   hooks     SMTPWALL_TEST_CONTROL: links are taken off while the daemon cannot repair them (lib.bash)
-#   checks    one line of a copy of the sources is changed, built, and the scenarios run on that
+#   checks    one line of a copy of the sources is changed, built, and the scenarios run on that, or
+#             where no scenario can see the line at work, a test program
 # Prints TAP. Not wanted here: that a test fails because something else broke, so the output must say
 # that a try got through, hung or came back with another error.
 #
@@ -42,18 +43,25 @@ is_wanted() { # NAME
 	[ ${#wanted[@]} -eq 0 ] || [[ " ${wanted[*]} " == *" $1 "* ]]
 }
 
-# Every test that ran failed, at least one ran, and the reason is in the output.
-all_failed() { # OUTPUT REASON
-	grep -q '^not ok' <<<"$1" && ! grep -E '^ok' <<<"$1" | grep -qv '# skip' &&
+# Every test that ran failed, at least one ran, and the reason is in the output. A test that PREPARES
+# what the others look at may pass.
+all_failed() { # OUTPUT REASON [PREPARES]
+	grep -q '^not ok' <<<"$1" && ! grep -E '^ok' <<<"$1" | grep -qvE "# skip|${3:-# skip}" &&
 		! grep -q 'setup_file failed' <<<"$1" && grep -qE "$2" <<<"$1"
 }
 
-run_control() { # NAME FILE FILTER REASON BUILD HOOKS
+# Nothing was tried: what is here cannot run these tests.
+all_skipped() { # OUTPUT [PREPARES]
+	grep -q '# skip' <<<"$1" && ! grep -q '^not ok' <<<"$1" &&
+		! grep -E '^ok' <<<"$1" | grep -qvE "# skip|${2:-# skip}"
+}
+
+run_control() { # NAME FILE FILTER REASON BUILD HOOKS [PREPARES]
 	local output
 	output=$(SW_BUILD=$5 SMTPWALL_TEST_CONTROL=$6 timeout 300 bats --tap -f "$3" "$here/$2" </dev/null 2>&1)
-	if grep -q 'setup_file.*# skip' <<<"$output"; then
+	if all_skipped "$output" "${7:-}"; then
 		skipped "$1" "${output##*# skip }"
-	elif all_failed "$output" "$4"; then
+	elif all_failed "$output" "$4" "${7:-}"; then
 		result ok "$1: its tests fail"
 	else
 		result "not ok" "$1: a test did not notice" "$output"
@@ -70,38 +78,70 @@ copy_sources() {
 	work=$(mktemp -d)
 	mkdir "$work/tests"
 	cp -a "$top"/{Makefile,bpf,daemon,ctl,policies} "$work/"
-	cp -a "$top/tests/net" "$work/tests/"
+	cp -a "$top"/tests/{net,prog,unit} "$work/tests/"
 	cp -a "$build" "$work/$(basename "$build")"
 }
 
-build_copy() {
-	local name
+build_copy() { # TARGET, in the build folder when it names a folder
+	local name target=$1
 	name=$(basename "$build")
-	[[ $name != *-sanitize ]] || set -- SANITIZE=1
-	make -C "$work" B="$name" "$@" all 2>&1
+	[[ $target != */* ]] || target=$name/$target
+	set -- "$target"
+	[[ $name != *-sanitize ]] || set -- SANITIZE=1 "$@"
+	make -C "$work" B="$name" "$@" 2>&1
 }
 
-# The files are as they were afterwards, and newer, so that the next control builds them anew.
-without_check() { # NAME "SOURCE..." SED-SCRIPT FILE FILTER REASON
+# Changes SOURCES of the copy, builds TARGET from them and calls what follows when that could be done. The
+# files are as they were afterwards, and newer, so that the next control builds them anew.
+with_changes() { # NAME "SOURCE..." SED-SCRIPT TARGET COMMAND...
 	is_wanted "$1" || return 0
 	copy_sources
-	local sources output source
+	local name=$1 sources script=$3 target=$4 output source
 	read -ra sources <<<"$2"
+	shift 4
 	for source in "${sources[@]}"; do
-		sed -i "$3" "$work/$source"
+		sed -i "$script" "$work/$source"
 		if cmp -s "$work/$source" "$top/$source"; then
-			result "not ok" "$1: the line to change is not in $source any more"
+			result "not ok" "$name: the line to change is not in $source any more"
 			return
 		fi
 	done
-	if output=$(build_copy); then
-		run_control "$1" "$4" "$5" "$6" "$work/$(basename "$build")" ""
+	if output=$(build_copy "$target"); then
+		"$@"
 	else
-		result "not ok" "$1: does not build" "$output"
+		result "not ok" "$name: does not build" "$output"
 	fi
 	for source in "${sources[@]}"; do
 		cp "$top/$source" "$work/$source"
 	done
+}
+
+without_check() { # NAME "SOURCE..." SED-SCRIPT FILE FILTER REASON [PREPARES]
+	with_changes "$1" "$2" "$3" all run_scenarios "$1" "$4" "$5" "$6" "${7:-}"
+}
+
+run_scenarios() { # NAME FILE FILTER REASON [PREPARES]
+	run_control "$1" "$2" "$3" "$4" "$work/$(basename "$build")" "" "${5:-}"
+}
+
+# The tests of a program by their names: each of them has to fail.
+run_program() { # NAME PROGRAM TEST...
+	local name=$1 program=$2 output test
+	shift 2
+	output=$(CMOCKA_MESSAGE_OUTPUT=TAP timeout 300 "$work/$(basename "$build")/$program" </dev/null 2>&1)
+	for test; do
+		if ! grep -qE "^not ok [0-9]+ - $test$" <<<"$output"; then
+			result "not ok" "$name: $test did not notice" "$output"
+			return
+		fi
+	done
+	result ok "$name: its tests fail"
+}
+
+without_line() { # NAME SOURCE SED-SCRIPT PROGRAM TEST...
+	local name=$1 source=$2 script=$3 program=$4
+	shift 4
+	with_changes "$name" "$source" "$script" "$program" run_program "$name" "$program" "$@"
 }
 
 if [ "$(id -u)" -ne 0 ]; then
@@ -141,11 +181,25 @@ without_check gate-not-asked bpf/backstop.h 's/return st->gated ? sw_gated_egres
 	'^(each command that|anything but TLS)' 'NOT ENDED'
 without_check gate-not-told daemon/run.c 's/int error = sw_connection_close_flow(/int error = event->cookie ? 0 : sw_connection_close_flow(/' 16-gate.bats \
 	'^a rule that says starttls' 'NOT ENDED'
-without_check gate-shared-pages bpf/gated.h 's/return !!(BPF_CORE_READ(info, flags) & SW_SHARED_FRAG);/return !info;/' 16-gate.bats \
+without_check gate-shared-pages bpf/segment.h 's/return !!(BPF_CORE_READ(info, flags) & SW_SHARED_FRAG);/return !info;/' 16-gate.bats \
 	'^pages that the sender' 'NOT ENDED'
-without_check gate-urgent bpf/gated.h 's/side->segment.urgent = .*/side->segment.urgent = 0;/' 16-gate.bats '^urgent data' 'NOT ENDED|expected reason'
+without_check gate-urgent bpf/segment.h 's/side->segment.urgent = .*/side->segment.urgent = 0;/' 16-gate.bats '^urgent data' 'NOT ENDED|expected reason'
 without_check gate-prefix bpf/gate_command.h 's/if (!gate->candidates)/if (0 \&\& !gate->candidates)/' 18-split.bats \
 	'^after an EHLO that was offered' 'ESCAPED'
+without_check gate-unanswered-hello bpf/gate_client.h 's/SW_GATE_HELLO_DONE && SW_GATE_READ(gate->server_tls)/SW_GATE_HELLO_DONE/' \
+	16-gate.bats '^application data behind' 'NOT ENDED'
+without_check gate-any-version bpf/gate_server.h 's/ || gate->negotiated < gate->tls_version//' 16-gate.bats \
+	'^a version that is too old' 'NOT ENDED'
+without_check gate-server-injects bpf/gate_server.h 's/SW_REASON_STARTTLS_INJECTION/SW_REASON_NONE/' 17-attacks.bats \
+	'^(response injection, in|220 before)' 'NOT ENDED'
+without_check gate-sample-stays daemon/samples.c 's/error = sw_kernel_samples_wipe(.*);/error = 0;/' 15-secrets.bats \
+	"^(what was sent in clear|the password is not in the daemon's memory)" 'bpf-map' '^ok [0-9]+ what was sent in clear'
+# What no client can bring about by itself: TCP never sends other bytes again, and loses none before the gate
+# but in repair mode.
+without_line gate-resend bpf/gate_client.h 's/if (gate->seen\[place\] == c)/if (place < SW_GATE_MAX)/' tests/unit/test_gate_resend \
+	other_bytes_again another_command_again
+without_line gate-hold bpf/gate_client.h 's/look.first > gate->read) {/look.first > SW_GATE_MAX) {/' tests/prog/test_gate \
+	held_until_the_rest_came nothing_slips_past
 
 echo "1..$n"
 [ $failed -eq 0 ]
