@@ -167,12 +167,13 @@ struct sw_gate {
 /* A segment, as its headers tell. `at` is where its payload begins in what SW_GATE_LOAD reads. */
 struct sw_gate_segment {
 	__u32 seq;
+	__u32 ack; /* what it acknowledges, where `acks` */
 	__u32 at;
 	__u32 length; /* of the payload that is there */
 	__u8 syn;
 	__u8 urgent; /* URG is set: servers take a byte out of the stream */
 	__u8 shared; /* its pages can be changed by the sender until they are on the wire */
-	__u8 reserved;
+	__u8 acks;   /* ACK is set */
 };
 
 /* One look at it. On the stack, where what a loop of the kernel's is given must lie; it does not change

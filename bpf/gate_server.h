@@ -188,6 +188,16 @@ static long sw_gate_server_step(__u32 index, struct sw_gate_look *look)
 	       (gate->server_phase == SW_GATE_SERVER_TLS && gate->sealed);
 }
 
+/* A SYN that answers ours: TCP drops one that is left from an earlier connection of the same ports, or
+   that somebody guessed, and so must its sequence number be. */
+SW_GATE_INLINE int sw_gate_is_answer(const struct sw_gate *gate,
+				     const struct sw_gate_segment *segment)
+{
+	__u32 acked = segment->ack - SW_GATE_READ(gate->start);
+
+	return !segment->acks || (SW_GATE_READ(gate->synced) && acked <= SW_GATE_READ(gate->read));
+}
+
 /* What of a server's segment needs no reading: its answer, or -1. */
 SW_GATE_INLINE int sw_gate_server_early(struct sw_gate *gate, const struct sw_gate_segment *segment)
 {
@@ -198,7 +208,7 @@ SW_GATE_INLINE int sw_gate_server_early(struct sw_gate *gate, const struct sw_ga
 	if (phase == SW_GATE_UNREAD || phase == SW_GATE_REFUSED_HELLO ||
 	    (phase == SW_GATE_SERVER_TLS && gate->sealed))
 		return SW_GATE_PASS;
-	if (segment->syn && !gate->server_synced) {
+	if (segment->syn && !gate->server_synced && sw_gate_is_answer(gate, segment)) {
 		gate->server_next = segment->seq + 1;
 		gate->server_synced = 1;
 	}

@@ -47,6 +47,8 @@ SW_INLINE int sw_read_segment(struct __sk_buff *skb, struct sw_side *side)
 	/* What is there, not what the header says: a super-packet's may say nothing. */
 	side->segment.length = skb->len - packet->at;
 	side->segment.seq = packet->seq;
+	side->segment.ack = packet->ack;
+	side->segment.acks = !!(packet->tcp_flags & SW_TCP_ACK);
 	side->segment.at = packet->at;
 	side->segment.syn = !!(packet->tcp_flags & SW_TCP_SYN);
 	side->segment.urgent = !!(packet->tcp_flags & SW_TCP_URG);

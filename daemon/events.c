@@ -8,12 +8,10 @@
 
 #include "daemon/base.h"
 #include "daemon/events.h"
+#include "daemon/members.h"
 #include "daemon/policy/policy.h"
 #include "daemon/policy/text.h"
 #include "daemon/proto.h"
-
-/* Four bytes for each byte, as \xNN. */
-#define SHOWN_SIZE (4 * SW_NAME_MAX + 1)
 
 static bool ends(const char *text, size_t size)
 {
@@ -122,64 +120,14 @@ const char *sw_names_group(struct sw_names *names, uint32_t gid)
 
 /* ---- objects ---- */
 
-static const char *exe_note(uint32_t flags)
-{
-	if (flags & SW_CALLER_WORKER)
-		return "a kernel thread acted for the owner of the socket";
-	if (flags & SW_CALLER_EXE_FOREIGN)
-		return "the file lies on no mount of the host and outside its root file system";
-	if (flags & SW_CALLER_EXE_LONG)
-		return "the path is too long to be compared";
-	if (flags & SW_CALLER_EXE_DELETED)
-		return "the file was removed or replaced since it was started";
-	return NULL;
-}
-
-static json_t *shown(const char *text)
-{
-	char to[SHOWN_SIZE];
-
-	sw_text_escape(text, strlen(text), to, sizeof(to));
-	return json_string(to);
-}
-
-static json_t *text_or_null(const char *text)
-{
-	return text && *text ? shown(text) : json_null();
-}
-
-/* The highest id stands for "not known". */
-static json_t *id_or_null(uint32_t id)
-{
-	return id == UINT32_MAX ? json_null() : json_integer(id);
-}
-
-static json_t *address(const uint8_t addr[16])
-{
-	char text[SW_ADDR_SIZE];
-
-	sw_addr_format(addr, text);
-	return json_string(text);
-}
-
-static json_t *redirect(const struct sw_event *event)
-{
-	char addr[SW_ADDR_SIZE];
-
-	if (!event->new_port)
-		return json_null();
-	sw_addr_format(event->new_dst, addr);
-	return json_sprintf(strchr(addr, ':') ? "[%s]:%u" : "%s:%u", addr, event->new_port);
-}
-
 static void set_rule(json_t *object, const struct sw_event *event, const struct sw_rule_info *rule)
 {
 	bool none = event->rule == SW_RULE_NONE;
 
 	json_object_set_new(object, "rule", none ? json_null() : json_integer(event->rule + 1));
 	json_object_set_new(object, "line", rule ? json_integer(rule->line) : json_null());
-	json_object_set_new(object, "rule_text", text_or_null(rule ? rule->rule : NULL));
-	json_object_set_new(object, "text", text_or_null(rule ? rule->text : NULL));
+	json_object_set_new(object, "rule_text", sw_json_text(rule ? rule->rule : NULL));
+	json_object_set_new(object, "text", sw_json_text(rule ? rule->text : NULL));
 	json_object_set_new(object, "scope",
 			    json_string(sw_scope_name(rule ? rule->scope : SW_SCOPE_HOST)));
 }
@@ -191,31 +139,14 @@ static void set_ends(json_t *object, const struct sw_event *event)
 
 	json_object_set_new(object, "port", json_integer(event->dst_port));
 	/* Most sockets get their own address only when the connection is let through. */
-	json_object_set_new(object, "src", bound ? address(event->src) : json_null());
+	json_object_set_new(object, "src", bound ? sw_json_address(event->src) : json_null());
 	json_object_set_new(object, "src_port",
 			    bound ? json_integer(event->src_port) : json_null());
-	json_object_set_new(object, "dst", address(event->dst));
+	json_object_set_new(object, "dst", sw_json_address(event->dst));
 	json_object_set_new(object, "dst_port", json_integer(event->dst_port));
-	json_object_set_new(object, "redirect", redirect(event));
-}
-
-static void set_caller(json_t *object, const struct sw_caller *caller,
-		       const struct sw_event_about *about)
-{
-	const char *note = exe_note(caller->flags);
-	char unit[256];
-
-	sw_unit_of_cgroup(caller->cgroup, unit);
-	json_object_set_new(object, "pid", json_integer(caller->pid));
-	json_object_set_new(object, "exe", text_or_null(caller->exe));
-	json_object_set_new(object, "exe_note", note ? json_string(note) : json_null());
-	json_object_set_new(object, "comm", shown(caller->comm));
-	json_object_set_new(object, "uid", id_or_null(caller->uid));
-	json_object_set_new(object, "gid", id_or_null(caller->gid));
-	json_object_set_new(object, "user", text_or_null(about->user));
-	json_object_set_new(object, "group", text_or_null(about->group));
-	json_object_set_new(object, "unit", text_or_null(unit));
-	json_object_set_new(object, "cgroup", text_or_null(caller->cgroup));
+	json_object_set_new(object, "redirect",
+			    event->new_port ? sw_json_end(event->new_dst, event->new_port)
+					    : json_null());
 }
 
 /* ---- what the gate saw ---- */
@@ -223,11 +154,6 @@ static void set_caller(json_t *object, const struct sw_caller *caller,
 static bool command(const struct sw_event *event, char to[static SW_COMMAND_SIZE])
 {
 	return sw_command_name(event->verb, event->verb_length, event->mechanism, to);
-}
-
-static json_t *version(uint16_t number)
-{
-	return number ? json_sprintf("0x%04x", number) : json_null();
 }
 
 static void set_gate(json_t *object, const struct sw_event *event,
@@ -238,14 +164,14 @@ static void set_gate(json_t *object, const struct sw_event *event,
 
 	json_object_set_new(object, "tls",
 			    gate ? json_string(sw_tls_name(event->tls)) : json_null());
-	json_object_set_new(object, "sni", text_or_null(about->sni));
+	json_object_set_new(object, "sni", sw_json_text(about->sni));
 	if (!gate)
 		return;
-	json_object_set_new(object, "tls_version", version(event->tls_version));
+	json_object_set_new(object, "tls_version", sw_json_version(event->tls_version));
 	json_object_set_new(object, "from", json_string(event->from_server ? "server" : "client"));
 	if (command(event, verb))
 		json_object_set_new(object, "verb_length", json_integer(event->verb_length));
-	json_object_set_new(object, "verb", text_or_null(verb));
+	json_object_set_new(object, "verb", sw_json_text(verb));
 }
 
 json_t *sw_event_json(const struct sw_event *event, const struct sw_event_about *about)
@@ -268,7 +194,7 @@ json_t *sw_event_json(const struct sw_event *event, const struct sw_event_about 
 	json_object_set_new(object, "reason", json_string(sw_reason_name(event->reason)));
 	set_rule(object, event, about->rule);
 	set_ends(object, event);
-	set_caller(object, &event->caller, about);
+	sw_json_set_caller(object, &event->caller, about->user, about->group);
 	set_gate(object, event, about);
 	json_object_set_new(object, "generation", json_integer((json_int_t)event->generation));
 	json_object_set_new(object, "suppressed", json_integer(event->suppressed));
@@ -297,7 +223,7 @@ static const char *what_happened(const struct sw_event *event)
 
 static void print_caller(const struct sw_caller *caller, const char *user, FILE *to)
 {
-	char exe[SHOWN_SIZE], unit[256], unit_shown[SHOWN_SIZE];
+	char exe[SW_SHOWN_SIZE], unit[256], unit_shown[SW_SHOWN_SIZE];
 	const char *name = *caller->exe ? caller->exe : caller->comm;
 
 	sw_text_escape(name, strlen(name), exe, sizeof(exe));
@@ -312,8 +238,8 @@ static void print_caller(const struct sw_caller *caller, const char *user, FILE 
 	fputs(*exe ? exe : "a program without a name", to);
 	if (*unit)
 		fprintf(to, ", unit %s", unit_shown);
-	if (exe_note(caller->flags))
-		fprintf(to, "; %s", exe_note(caller->flags));
+	if (sw_caller_note(caller))
+		fprintf(to, "; %s", sw_caller_note(caller));
 	fputc(')', to);
 }
 

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "daemon/base.h"
+#include "daemon/members.h"
 #include "daemon/policy/policy.h"
-#include "daemon/policy/text.h"
 #include "daemon/proto.h"
 
 /* ---- the table ---- */
@@ -60,40 +60,9 @@ struct sw_facts *sw_flows_make(struct sw_flows *flows, uint64_t cookie)
 
 /* ---- objects ---- */
 
-/* Four bytes for each byte, as \xNN. */
-#define SHOWN_SIZE (4 * SW_NAME_MAX + 1)
-
-static json_t *text_or_null(const char *text)
-{
-	char to[SHOWN_SIZE];
-
-	if (!text || !*text)
-		return json_null();
-	sw_text_escape(text, strlen(text), to, sizeof(to));
-	return json_string(to);
-}
-
 static json_t *number_or_null(uint64_t number)
 {
 	return number ? json_integer((json_int_t)number) : json_null();
-}
-
-static json_t *id_or_null(uint32_t id)
-{
-	return id == UINT32_MAX ? json_null() : json_integer(id);
-}
-
-static json_t *version(uint16_t number)
-{
-	return number ? json_sprintf("0x%04x", number) : json_null();
-}
-
-static json_t *address(const uint8_t addr[16])
-{
-	char text[SW_ADDR_SIZE];
-
-	sw_addr_format(addr, text);
-	return json_string(text);
 }
 
 static json_t *moment(uint64_t ns)
@@ -114,42 +83,19 @@ static json_t *day(int64_t seconds)
 	return moment((uint64_t)seconds * 1000000000u);
 }
 
-static void set_caller(json_t *object, const struct sw_caller *caller,
-		       const struct sw_flow_about *about)
-{
-	char unit[256];
-
-	sw_unit_of_cgroup(caller->cgroup, unit);
-	json_object_set_new(object, "pid", json_integer(caller->pid));
-	json_object_set_new(object, "exe", text_or_null(caller->exe));
-	json_object_set_new(object, "comm", text_or_null(caller->comm));
-	json_object_set_new(object, "uid", id_or_null(caller->uid));
-	json_object_set_new(object, "user", text_or_null(about->user));
-	json_object_set_new(object, "gid", id_or_null(caller->gid));
-	json_object_set_new(object, "group", text_or_null(about->group));
-	json_object_set_new(object, "unit", text_or_null(unit));
-	json_object_set_new(object, "cgroup", text_or_null(caller->cgroup));
-}
-
-static json_t *redirect(const struct sw_flow *flow)
-{
-	char addr[SW_ADDR_SIZE];
-
-	if (flow->asked_port == flow->dst_port && memcmp(flow->asked, flow->dst, 16) == 0)
-		return json_null();
-	sw_addr_format(flow->dst, addr);
-	return json_sprintf(strchr(addr, ':') ? "[%s]:%u" : "%s:%u", addr, flow->dst_port);
-}
-
 /* As in an event: the destination is what the program asked for. */
 static void set_ends(json_t *object, const struct sw_flow *flow)
 {
-	json_object_set_new(object, "src", flow->src_port ? address(flow->src) : json_null());
+	bool moved = flow->asked_port != flow->dst_port || memcmp(flow->asked, flow->dst, 16) != 0;
+
+	json_object_set_new(object, "src",
+			    flow->src_port ? sw_json_address(flow->src) : json_null());
 	json_object_set_new(object, "src_port", number_or_null(flow->src_port));
-	json_object_set_new(object, "dst", address(flow->asked));
+	json_object_set_new(object, "dst", sw_json_address(flow->asked));
 	json_object_set_new(object, "dst_port", json_integer(flow->asked_port));
 	json_object_set_new(object, "port", json_integer(flow->asked_port));
-	json_object_set_new(object, "redirect", redirect(flow));
+	json_object_set_new(object, "redirect",
+			    moved ? sw_json_end(flow->dst, flow->dst_port) : json_null());
 }
 
 static json_t *certificate(const struct sw_certificate *from)
@@ -157,8 +103,8 @@ static json_t *certificate(const struct sw_certificate *from)
 	json_t *object = json_object(), *names = json_array();
 
 	for (unsigned int i = 0; i < from->n_names; i++)
-		json_array_append_new(names, text_or_null(from->names[i]));
-	json_object_set_new(object, "subject", text_or_null(from->subject));
+		json_array_append_new(names, sw_json_text(from->names[i]));
+	json_object_set_new(object, "subject", sw_json_text(from->subject));
 	json_object_set_new(object, "names", names);
 	json_object_set_new(object, "more_names", json_boolean(from->more_names));
 	json_object_set_new(object, "not_before", day(from->not_before));
@@ -173,7 +119,7 @@ static json_t *versions(const struct sw_client_facts *client)
 	json_t *list = json_array();
 
 	for (unsigned int i = 0; i < client->n_versions; i++)
-		json_array_append_new(list, version(client->versions[i]));
+		json_array_append_new(list, sw_json_version(client->versions[i]));
 	return list;
 }
 
@@ -192,11 +138,11 @@ static void set_tls(json_t *object, const struct sw_flow *flow, const struct sw_
 	if (server && !flow->tls_version)
 		cipher = server->cipher_name;
 	json_object_set_new(object, "tls", json_string(sw_tls_name(flow->tls)));
-	json_object_set_new(object, "tls_version", version(negotiated));
-	json_object_set_new(object, "cipher", negotiated ? text_or_null(cipher) : json_null());
-	json_object_set_new(object, "sni", text_or_null(client ? client->sni : NULL));
-	json_object_set_new(object, "alpn", text_or_null(client ? client->alpn : NULL));
-	json_object_set_new(object, "ja4", text_or_null(client ? client->ja4 : NULL));
+	json_object_set_new(object, "tls_version", sw_json_version(negotiated));
+	json_object_set_new(object, "cipher", negotiated ? sw_json_text(cipher) : json_null());
+	json_object_set_new(object, "sni", sw_json_text(client ? client->sni : NULL));
+	json_object_set_new(object, "alpn", sw_json_text(client ? client->alpn : NULL));
+	json_object_set_new(object, "ja4", sw_json_text(client ? client->ja4 : NULL));
 	json_object_set_new(object, "versions_offered", client ? versions(client) : json_null());
 	json_object_set_new(object, "certificate",
 			    server && server->has_certificate ? certificate(&server->certificate)
@@ -271,7 +217,7 @@ json_t *sw_flow_json(const struct sw_flow *flow, const struct sw_flow_about *abo
 
 	if (!object)
 		return NULL;
-	set_caller(object, &flow->caller, about);
+	sw_json_set_caller(object, &flow->caller, about->user, about->group);
 	set_ends(object, flow);
 	json_object_set_new(object, "rule", json_integer(flow->rule + 1));
 	json_object_set_new(object, "line", number_or_null(about->rule ? about->rule->line : 0));

@@ -56,10 +56,11 @@
  *               null), verb ("AUTH PLAIN", null when it is none that is known) and, only when the verb
  *               was refused before it had ended, verb_length: verb then has that many letters ("A").
  *
- *  A flow: {pid, exe, comm, uid, user, gid, group, unit, cgroup, src, src_port, dst, dst_port, port,
- *               redirect, rule, line, generation, state, state_words, reason, tls, tls_version, cipher,
- *               sni, alpn, ja4, versions_offered ["0x0304", ...], certificate {subject, names, more_names,
- *               not_before, not_after, matches}, live, sent, received, opened, ended, age_seconds}.
+ *  A flow: {pid, exe, exe_note, comm, uid, gid, user, group, unit, cgroup, src, src_port, dst,
+ *               dst_port, port, redirect, rule, line, generation, state, state_words, reason, tls,
+ *               tls_version, cipher, sni, alpn, ja4, versions_offered ["0x0304", ...], certificate
+ *               {subject, names, more_names, not_before, not_after, matches}, live, sent, received,
+ *               opened, ended, age_seconds}.
  *               dst is what the program asked for, redirect ("ADDR:PORT", null) where it went instead;
  *               reason is "none" unless the gate ended or recorded it. What is not known is null: live
  *               (and sent, received) when no end was noted and the socket is not in the daemon's network

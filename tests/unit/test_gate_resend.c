@@ -252,6 +252,23 @@ static void no_syn(void **data)
 	assert_int_equal(gate.reason, SW_REASON_MALFORMED);
 }
 
+/* The answer to the SYN of an earlier connection: TCP does not take it either. */
+static void stale_answer(void **data)
+{
+	struct sw_gate_segment answer = {.seq = 7000, .ack = 900, .acks = 1, .syn = 1};
+	struct gh_payload none = {NULL, 0};
+
+	(void)data;
+	memset(&gate, 0, sizeof(gate));
+	sw_gate_begin(&gate, SW_ACTION_TLS, 0, 587, 0);
+	assert_int_equal(gh_segment(&gate, false, 1000, "", 0, GH_SYN), SW_GATE_PASS);
+	assert_int_equal(sw_gate_server(&gate, &none, &answer), SW_GATE_PASS);
+	answer = (struct sw_gate_segment){.seq = 8000, .ack = 1001, .acks = 1, .syn = 1};
+	assert_int_equal(sw_gate_server(&gate, &none, &answer), SW_GATE_PASS);
+	assert_int_equal(gh_segment(&gate, true, 8001, "220 hi\r\n", 8, 0), SW_GATE_PASS);
+	assert_int_equal(gate.replies, 1);
+}
+
 /* What can't be read does not pass. */
 static void unreadable(void **data)
 {
@@ -344,6 +361,7 @@ int main(void)
 		cmocka_unit_test(urgent),
 		cmocka_unit_test(shared_pages),
 		cmocka_unit_test(no_syn),
+		cmocka_unit_test(stale_answer),
 		cmocka_unit_test(unreadable),
 		cmocka_unit_test(recorded_once),
 		cmocka_unit_test(recorded_of_a_server),
