@@ -45,19 +45,19 @@ static void give_back(void *memory, const char *file, int line)
 static void *change_memory(void *memory, size_t size, const char *file, int line)
 {
 	size_t had = memory ? malloc_usable_size(memory) : 0;
-	void *new;
+	void *moved;
 
 	if (memory && !size) {
 		give_back(memory, file, line);
 		return NULL;
 	}
 	/* realloc() would leave a copy behind. */
-	new = malloc(size);
-	if (new &&memory) {
-		memcpy(new, memory, had < size ? had : size);
+	moved = malloc(size);
+	if (moved && memory) {
+		memcpy(moved, memory, had < size ? had : size);
 		give_back(memory, file, line);
 	}
-	return new;
+	return moved;
 }
 
 int sw_inspect_prepare(void)
@@ -144,16 +144,20 @@ void sw_inspect_cipher(struct sw_inspector *inspector, uint16_t cipher,
 
 /* ---- clients ---- */
 
+/* What could not be looked at for want of memory is not held against the client: the gate has let it
+   through. */
 static bool openssl_takes(struct sw_inspector *inspector, const uint8_t *bytes, size_t n)
 {
 	SSL *ssl = SSL_new(inspector->context);
 	BIO *in = BIO_new_mem_buf(bytes, (int)n), *out = BIO_new(BIO_s_null());
 
-	inspector->reached = false;
-	if (ssl && in && out) {
+	inspector->reached = !ssl || !in || !out;
+	if (!inspector->reached) {
 		SSL_set_bio(ssl, in, out);
 		in = out = NULL;
 		SSL_accept(ssl);
+		if (ERR_GET_REASON(ERR_peek_last_error()) == ERR_R_MALLOC_FAILURE)
+			inspector->reached = true;
 	}
 	BIO_free(in);
 	BIO_free(out);
