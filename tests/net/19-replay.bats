@@ -29,7 +29,8 @@ teardown() {
 
 # ---- what both say ----
 
-compare() { # CAPTURE recorded|enforced LEAST: connections
+# LEAST: connections, about half of those made, as source ports are used again and the last one counts.
+compare() { # CAPTURE recorded|enforced LEAST
 	capture_end "$1"
 	smtpwall flows --json >"$D/flows.json"
 	smtpwall events --json >"$D/events.json"
@@ -137,7 +138,7 @@ play() { # WAY [STEP...]
 		play "$way"
 	done | talk -u www-data
 	run ! grep -vE $'\tpassed\t' "$D/talked"
-	compare ways recorded 300
+	compare ways recorded 160
 }
 
 @test "the same over IPv6, and with data in the SYN" {
@@ -146,7 +147,7 @@ play() { # WAY [STEP...]
 		play one "to $FAR6"
 		play one fast-open
 	} | talk -u www-data
-	compare six recorded 80
+	compare six recorded 64
 }
 
 @test "packets are lost behind the gate and sent again" {
@@ -154,7 +155,7 @@ play() { # WAY [STEP...]
 	capture_start lost near tcp
 	play hasty 'patience 10000' | talk -u www-data
 	were_lost far
-	compare lost recorded 60
+	compare lost recorded 32
 }
 
 # ---- enforced ----
@@ -166,7 +167,7 @@ play() { # WAY [STEP...]
 		play one
 		play bytes
 	} | talk -u www-data
-	compare enforced enforced 120
+	compare enforced enforced 64
 	grep -q '"from": "server"' "$D/replay.json"
 	grep -q '"from": "client"' "$D/events.json"
 }
