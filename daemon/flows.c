@@ -83,10 +83,15 @@ static json_t *day(int64_t seconds)
 	return moment((uint64_t)seconds * 1000000000u);
 }
 
+bool sw_flow_moved(const struct sw_flow *flow)
+{
+	return flow->asked_port != flow->dst_port || memcmp(flow->asked, flow->dst, 16) != 0;
+}
+
 /* As in an event: the destination is what the program asked for. */
 static void set_ends(json_t *object, const struct sw_flow *flow)
 {
-	bool moved = flow->asked_port != flow->dst_port || memcmp(flow->asked, flow->dst, 16) != 0;
+	bool moved = sw_flow_moved(flow);
 
 	json_object_set_new(object, "src",
 			    flow->src_port ? sw_json_address(flow->src) : json_null());

@@ -47,6 +47,9 @@ struct sw_flow_about {
 	const struct sw_traffic *traffic; /* the socket is open in this network namespace */
 };
 
+/* Was it redirected? */
+bool sw_flow_moved(const struct sw_flow *flow);
+
 /* The flow object of proto.h. NULL: out of memory. */
 json_t *sw_flow_json(const struct sw_flow *flow, const struct sw_flow_about *about);
 

@@ -17,6 +17,9 @@
 
 #include "daemon/net.h"
 
+/* Of connections: neither listeners nor what is over. */
+#define OPEN_STATES (~(1u << TCP_CLOSE | 1u << TCP_TIME_WAIT | 1u << TCP_LISTEN))
+
 /* A dump that a change overtakes is asked for again, so often. */
 #define DUMP_TRIES 8
 
@@ -408,7 +411,7 @@ int sw_connection_close_flow(const uint8_t src[16], uint16_t src_port, const uin
 	dump = calloc(1, sizeof(*dump));
 	if (!dump)
 		return -ENOMEM;
-	dump->states = ~(1u << TCP_CLOSE | 1u << TCP_TIME_WAIT | 1u << TCP_LISTEN);
+	dump->states = OPEN_STATES;
 	dump->src_port = src_port;
 	dump->dst_port = dst_port;
 	return close_by_cookie(dump, cookie);
@@ -491,7 +494,7 @@ int sw_connections_traffic(struct sw_traffic **list, size_t *n, struct sw_fault 
 {
 	struct inet_diag_req_v2 request = {
 		.sdiag_protocol = IPPROTO_TCP,
-		.idiag_states = ~(1u << TCP_CLOSE | 1u << TCP_TIME_WAIT | 1u << TCP_LISTEN),
+		.idiag_states = OPEN_STATES,
 		.idiag_ext = 1u << (INET_DIAG_INFO - 1),
 	};
 	struct traffic traffic = {};

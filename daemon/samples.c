@@ -25,7 +25,7 @@ static const struct sw_rule *rule_of(const struct sw_daemon *daemon, const struc
 static void make_event(const struct sw_flow *flow, uint64_t cookie, uint8_t reason,
 		       bool from_server, struct sw_event *event)
 {
-	bool moved = flow->asked_port != flow->dst_port || memcmp(flow->asked, flow->dst, 16) != 0;
+	bool moved = sw_flow_moved(flow);
 
 	*event = (struct sw_event){
 		.version = SW_ABI_VERSION,

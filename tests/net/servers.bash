@@ -144,16 +144,9 @@ exim_send() { # SUBJECT
 
 # ---- OpenSMTPD: a daemon with fixed folders, taken from a mount namespace of its own ----
 
-opensmtpd_start() { # TARGET
-	local dir=$D/opensmtpd
-	mkdir -p "$dir"
-	make_users "$dir" "opensmtpd $opensmtpd_uid" "opensmtpq $opensmtpq_uid"
-	cat >"$dir/conf" <<-END
-		listen on lo port 2025
-		action "out" relay host smtp://$1
-		match from any for any action "out"
-	END
-	cat >"$dir/start" <<-'END'
+# Folders that OpenSMTPD has built in, made in a mount namespace of its own.
+opensmtpd_script() {
+	cat <<-'END'
 		set -e
 		cd "$1"
 		mount --bind passwd /etc/passwd
@@ -165,6 +158,18 @@ opensmtpd_start() { # TARGET
 		chmod 711 /var/spool/smtpd
 		exec "$2" -d -f conf
 	END
+}
+
+opensmtpd_start() { # TARGET
+	local dir=$D/opensmtpd
+	mkdir -p "$dir"
+	make_users "$dir" "opensmtpd $opensmtpd_uid" "opensmtpq $opensmtpq_uid"
+	cat >"$dir/conf" <<-END
+		listen on lo port 2025
+		action "out" relay host smtp://$1
+		match from any for any action "out"
+	END
+	opensmtpd_script >"$dir/start"
 	client_exec -c opensmtpd.service unshare -m sh "$dir/start" "$dir" \
 		"/proc/$$/root$cache/opensmtpd/usr/sbin/smtpd" </dev/null >>"$dir/out" 2>&1 &
 	remember $!

@@ -184,22 +184,6 @@ server_start_exim() { # DIR
 		exec "$2" -C "$1/conf" -bdf -q1m' - "$dir" "$exim"
 }
 
-# Folders that OpenSMTPD has built in, made in a mount namespace of its own.
-opensmtpd_script() {
-	cat <<-'END'
-		set -e
-		cd "$1"
-		mount --bind passwd /etc/passwd
-		mount --bind group /etc/group
-		for folder in /run /var/spool /var/lib; do
-			mount -t tmpfs tmpfs $folder
-		done
-		mkdir -p /var/spool/smtpd /var/lib/opensmtpd/empty
-		chmod 711 /var/spool/smtpd
-		exec "$2" -d -f conf
-	END
-}
-
 server_start_opensmtpd() { # DIR
 	local dir=$1 address options="pki mail auth-optional <accounts>"
 	make_users "$dir" "opensmtpd $opensmtpd_uid" "opensmtpq $opensmtpq_uid"

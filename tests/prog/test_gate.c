@@ -15,6 +15,17 @@
 
 #define TLS SW_ACTION_TLS
 
+/* TLS is required; the client has said EHLO and has its answer. */
+static struct fx_talk greeted(void)
+{
+	struct fx_talk talk;
+
+	fx_gate_policy(TLS, 0);
+	talk = fx_talk_open("127.0.0.1", 0);
+	fx_greet(&talk);
+	return talk;
+}
+
 /* ---- what may pass ---- */
 
 static const char *const addrs[] = {"127.0.0.1", "::1", "::ffff:127.0.0.1"};
@@ -133,12 +144,9 @@ static void auth_never_arrives(void **state)
 /* Also what would have been permitted; and nothing of the server's. */
 static void condemned_for_good(void **state)
 {
-	struct fx_talk talk sw_autotalk = {-1, -1, -1, 0};
+	struct fx_talk talk sw_autotalk = greeted();
 
 	(void)state;
-	fx_gate_policy(TLS, 0);
-	talk = fx_talk_open("127.0.0.1", 0);
-	fx_greet(&talk);
 	fx_post(talk.client, "MAIL FROM:<a@example.net>\r\n");
 	fx_post(talk.client, "QUIT\r\n");
 	fx_post(talk.server, "221 bye\r\n");
@@ -152,12 +160,9 @@ static void condemned_for_good(void **state)
 /* The first byte that cannot become anything else is the first that does not leave. */
 static void split_verb(void **state)
 {
-	struct fx_talk talk sw_autotalk = {-1, -1, -1, 0};
+	struct fx_talk talk sw_autotalk = greeted();
 
 	(void)state;
-	fx_gate_policy(TLS, 0);
-	talk = fx_talk_open("127.0.0.1", 0);
-	fx_greet(&talk);
 	fx_say_line(talk.client, talk.server, "R");
 	fx_post(talk.client, "C");
 	fx_post(talk.client, "PT TO:<b@example.net>\r\n");
@@ -268,12 +273,9 @@ static void held_until_the_rest_came(void **state)
 /* What passes for a permitted command may be the end of another one. */
 static void nothing_slips_past(void **state)
 {
-	struct fx_talk talk sw_autotalk = {-1, -1, -1, 0};
+	struct fx_talk talk sw_autotalk = greeted();
 
 	(void)state;
-	fx_gate_policy(TLS, 0);
-	talk = fx_talk_open("127.0.0.1", 0);
-	fx_greet(&talk);
 	lose(talk.client, "AUTH PLAIN c2VjcmV0\r\n");
 	fx_post(talk.client, "NOOP\r\n");
 	assert_int_equal(fx_await_events(), 1);

@@ -13,6 +13,7 @@
 #include "daemon/base.h"
 #include "daemon/events.h"
 #include "daemon/proto.h"
+#include "tests/unit/expect_json.h"
 
 static const struct sw_rule_info rule = {
 	.line = 14,
@@ -96,23 +97,6 @@ static void test_check_refuses(void **state)
 	REFUSED(memset(event.caller.comm, 'x', sizeof(event.caller.comm)));
 	REFUSED(memset(event.caller.exe, 'x', sizeof(event.caller.exe)));
 	REFUSED(memset(event.caller.cgroup, 'x', sizeof(event.caller.cgroup)));
-}
-
-static void expect_text(const json_t *object, const char *member, const char *text)
-{
-	const json_t *value = json_object_get(object, member);
-
-	assert_non_null(value);
-	if (text)
-		assert_string_equal(json_string_value(value), text);
-	else
-		assert_true(json_is_null(value));
-}
-
-static void expect_number(const json_t *object, const char *member, json_int_t number)
-{
-	assert_true(json_is_integer(json_object_get(object, member)));
-	assert_int_equal(json_integer_value(json_object_get(object, member)), number);
 }
 
 static void test_object(void **state)

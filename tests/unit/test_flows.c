@@ -10,6 +10,7 @@
 #include "daemon/base.h"
 #include "daemon/flows.h"
 #include "daemon/policy/policy.h"
+#include "tests/unit/expect_json.h"
 
 #define SECOND 1000000000ull
 #define BOOT (1700000000ull * SECOND)
@@ -114,23 +115,6 @@ static struct sw_flow_about about_sample(void)
 		.cipher = "TLS_AES_128_GCM_SHA256",
 		.traffic = &traffic,
 	};
-}
-
-static void expect_text(const json_t *object, const char *member, const char *text)
-{
-	const json_t *value = json_object_get(object, member);
-
-	assert_non_null(value);
-	if (text)
-		assert_string_equal(json_string_value(value), text);
-	else
-		assert_true(json_is_null(value));
-}
-
-static void expect_number(const json_t *object, const char *member, json_int_t number)
-{
-	assert_true(json_is_integer(json_object_get(object, member)));
-	assert_int_equal(json_integer_value(json_object_get(object, member)), number);
 }
 
 static void test_live(void **state)
