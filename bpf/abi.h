@@ -21,7 +21,7 @@
 
 #include "bpf/vocabulary.h"
 
-#define SW_ABI_VERSION 2
+#define SW_ABI_VERSION 3
 
 #define SW_RULES_MAX 256 /* rules in a policy */
 #define SW_ROWS_MAX 512  /* rows: a rule has one for each alternative its lists need */
@@ -32,7 +32,8 @@
 #define SW_COMM_MAX 16       /* TASK_COMM_LEN */
 #define SW_RULE_NONE 0xffffu /* no rule: a refusal that no line of the policy asked for */
 #define SW_ROW_NONE 0xffffu
-#define SW_GROUPS_MAX 64 /* supplementary groups looked at; a caller with more is unidentified */
+#define SW_PATTERNS_MAX 64 /* names and patterns of interfaces in a policy */
+#define SW_GROUPS_MAX 64   /* supplementary groups looked at; a caller with more is unidentified */
 
 /* A set of rows. Row r is bit r % 64 of word r / 64; rows stand in the order of the policy, so the
    lowest bit that is set is the first match. */
@@ -54,7 +55,11 @@ enum sw_dim {
 	SW_DIM_CGROUP,   /* cgroup path or an ancestor of it */
 	SW_DIM_UNIT,     /* systemd unit: the topmost cgroup that is not a slice */
 	SW_DIM_EXE,      /* executable */
-	SW_DIM_MAX
+	SW_DIM_MAX,
+	/* Those of the edge beside port and destination; edge_match.h goes through them by itself. */
+	SW_DIM_FROM = SW_DIM_MAX, /* source address */
+	SW_DIM_INTERFACE,         /* where the packet came in; any[] is empty, every row has some */
+	SW_DIMS
 };
 
 /* Rule flags. */
@@ -62,6 +67,9 @@ enum sw_dim {
 #define SW_RULE_IMPLICIT 0x02 /* require tls implicit: a ClientHello first */
 #define SW_RULE_STARTTLS 0x04 /* require tls starttls; neither: as the port has it */
 #define SW_RULE_PROXY 0x08    /* a PROXY protocol header may stand before everything else */
+#define SW_RULE_ANSWER                                                                             \
+	0x10 /* reject: the client is told why in SMTP. Host: connect() goes to target4 or
+					target6, where the daemon says it */
 
 /* One rule as the kernel needs it; index = rule number - 1, in the order of the file. */
 struct sw_rule {
@@ -74,6 +82,16 @@ struct sw_rule {
 	__u8 target6[16]; /* redirect: IPv6, or v4-mapped when only an IPv4 target was given */
 };
 
+/* Interfaces that an edge block names. Read by the daemon, which tells the programs what it means for
+   each interface there is (struct sw_interface). */
+struct sw_pattern {
+	char text[16];      /* IFNAMSIZ; a "*" at its end stands for anything */
+	struct sw_vec rows; /* of the blocks that have it */
+	__u32 keep_seconds; /* `existing keep`: how long; 0: `existing refuse` */
+	__u8 enforced;      /* not `mode audit` throughout */
+	__u8 reserved[3];
+};
+
 /*
  * One policy: everything but the large tables (those are the inner maps of the same slot).
  * Written only while its slot is not the active one.
@@ -82,11 +100,18 @@ struct sw_policy {
 	__u64 generation; /* counts every policy ever applied; 0 = this slot was never filled */
 	__u32 n_rules;
 	__u32 n_rows;
-	__u64 guard[65536 / 64]; /* bit p: port p is named by a host block */
-	struct sw_vec any[SW_DIM_MAX];
+	__u64 guard[65536 / 64];      /* bit p: port p is named by a host block */
+	__u64 edge_guard[65536 / 64]; /* by an edge block */
+	struct sw_vec any[SW_DIMS];
 	struct sw_vec local;  /* rows with `to local` */
 	__u32 n_lengths[2];   /* [0] IPv4, [1] IPv6: prefix lengths in use */
 	__u8 lengths[2][136]; /* longest first, as bits of the 16-byte address (IPv4 /24 is 120) */
+	__u32 n_from_lengths[2]; /* the same of the source prefixes of edge blocks */
+	__u8 from_lengths[2][136];
+	__u32 n_patterns;
+	__u32 reserved;
+	struct sw_pattern
+		patterns[SW_PATTERNS_MAX]; /* interfaces of edge blocks, in the file's order */
 	struct sw_vec
 		classes[SW_CLASSES_MAX]; /* by the value of a prefix entry; an entry's class already
 						   holds the rows of every shorter prefix that covers it */
@@ -111,8 +136,10 @@ struct sw_cgroup_key { /* LPM trie */
 				   a longest-prefix match stop at whole components */
 };
 
+#define SW_PREFIX_FROM 0x100 /* in `bits`: of the sources, not of the destinations */
+
 struct sw_prefix_key { /* value: __u32 class */
-	__u32 bits;    /* 0 to 128 */
+	__u32 bits;    /* 0 to 128, and SW_PREFIX_FROM */
 	__u8 addr[16]; /* bits behind the prefix are zero */
 };
 
@@ -222,7 +249,7 @@ struct sw_event {
 	__u8 family;      /* 4 or 6, of the socket call; a v4-mapped destination is 4 */
 	__u64 time_ns;    /* CLOCK_BOOTTIME */
 	__u64 generation; /* of the policy that decided */
-	__u64 cookie;     /* socket cookie */
+	__u64 cookie;     /* socket cookie; 0 at the edge */
 	__u32 suppressed; /* events of this rule and caller left out since the last one */
 	__u16 rule;       /* index, or SW_RULE_NONE */
 	__u16 src_port;   /* 0 when not bound yet */
@@ -238,7 +265,12 @@ struct sw_event {
 	__u16 tls_version; /* as in struct sw_flow */
 	__u8 tls;
 	__u8 reserved;
-	__u32 interface; /* of the gate: that the socket is bound to, 0: none */
+	__u32 interface; /* of the gate: that the socket is bound to, 0: none; edge: where it came in */
+	/* Edge only; the caller is empty there. */
+	__u8 mac[6];   /* the frame's sender; zero where frames have none */
+	__u16 vlan[2]; /* outer and inner tag's VLAN id, 0: no tag */
+	__u16 session; /* of PPPoE, 0: none */
+	__u32 padding; /* 0 */
 	struct sw_caller caller;
 };
 
@@ -250,10 +282,12 @@ SW_SIZE(struct sw_id_key, 8);
 SW_SIZE(struct sw_cgroup_key, 260);
 SW_SIZE(struct sw_prefix_key, 20);
 SW_SIZE(struct sw_caller, 560);
-SW_SIZE(struct sw_event, 664);
+SW_SIZE(struct sw_event, 680);
+SW_SIZE(struct sw_pattern, 88);
 SW_SIZE(struct sw_flow, 56 + 48 + 8 + 560);
 SW_SIZE(struct sw_sample, 16);
-SW_SIZE(struct sw_policy, 16 + 8192 + 7 * 64 + 64 + 8 + 272 + 65536 + 1024 + 10240);
+SW_SIZE(struct sw_policy, 16 + 2 * 8192 + 9 * 64 + 64 + 2 * (8 + 272) + 8 + SW_PATTERNS_MAX * 88 +
+				  65536 + 1024 + 10240);
 SW_SIZE(struct sw_head, 32 + 2 * sizeof(struct sw_policy));
 SW_SIZE(struct sw_rule_info, 776);
 SW_SIZE(struct sw_policy_info, 4136);

@@ -20,7 +20,7 @@
 #include "bpf/enforced.h"
 #include "bpf/gated.h"
 #include "bpf/kernel.h"
-#include "bpf/maps.h"
+#include "bpf/maps_host.h"
 #include "bpf/parse.h"
 #include "bpf/passed.h"
 

@@ -8,7 +8,7 @@
 
 #include "bpf/identity.h"
 #include "bpf/kernel.h"
-#include "bpf/maps.h"
+#include "bpf/maps_host.h"
 
 #define SW_CGROUP_DEPTH_MAX 64
 

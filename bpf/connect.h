@@ -10,7 +10,7 @@
 #include "bpf/enforced.h"
 #include "bpf/flows.h"
 #include "bpf/kernel.h"
-#include "bpf/maps.h"
+#include "bpf/maps_host.h"
 #include "bpf/subflow.h"
 
 /* What a connect or getpeername program answers. */
@@ -77,8 +77,8 @@ SW_INLINE void sw_count_decision(const struct sw_decision *decision)
 {
 	if (decision->reason == SW_REASON_UNIDENTIFIED)
 		sw_count(SW_COUNT_UNIDENTIFIED);
-	if (decision->refuse)
-		sw_count(SW_COUNT_REFUSED);
+	if (decision->refuse || decision->verdict == SW_VERDICT_REJECT)
+		sw_count(SW_COUNT_REFUSED); /* also those that are sent to where they are told so */
 	else if (decision->verdict == SW_VERDICT_REDIRECT)
 		sw_count(SW_COUNT_REDIRECTED);
 	else if (decision->verdict == SW_VERDICT_AUDIT && decision->reason)
@@ -127,7 +127,8 @@ SW_INLINE int sw_connect_no_memory(struct bpf_sock_addr *ctx, struct sw_call *ca
 	return decision.refuse ? sw_refuse() : SW_ADDR_PASS;
 }
 
-/* Carries out a redirect; egress and getpeername find in the storage what became of it. */
+/* Carries out a redirect, or a refusal that answers; egress and getpeername find in the storage what
+   became of it. */
 SW_INLINE void sw_redirect(struct bpf_sock_addr *ctx, int socket6, struct sw_sock *st,
 			   const struct sw_rule *rule, const struct sw_decision *decision,
 			   struct sw_report *report)

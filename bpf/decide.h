@@ -10,7 +10,7 @@
 #include "bpf/emit.h"
 #include "bpf/identity.h"
 #include "bpf/kernel.h"
-#include "bpf/maps.h"
+#include "bpf/maps_host.h"
 #include "bpf/match.h"
 
 /* One decision. Only `st` points to something that changes while it is made. */
@@ -22,24 +22,6 @@ struct sw_call {
 	__u32 ipv4;
 	struct sw_who who;
 };
-
-SW_INLINE const struct sw_policy *sw_policy_in_force(struct sw_head *at, __u32 *slot)
-{
-	__u64 active = SW_READ_ONCE(at->active);
-
-	SW_OPAQUE(active);
-	active &= 1;
-	*slot = active;
-	return &at->slot[active];
-}
-
-SW_INLINE const struct sw_vec *sw_rows_of_id(__u32 slot, __u32 dim, __u32 id)
-{
-	struct sw_id_key key = {.dim = dim, .id = id};
-	void *inner = bpf_map_lookup_elem(&ids, &slot);
-
-	return inner ? bpf_map_lookup_elem(inner, &key) : 0;
-}
 
 SW_INLINE const struct sw_vec *sw_rows_of_name(__u32 slot, const void *name)
 {

@@ -10,28 +10,12 @@
 #define SW_EMIT_H
 
 #include "bpf/cgroup.h"
+#include "bpf/count.h"
 #include "bpf/identity.h"
 #include "bpf/kernel.h"
-#include "bpf/maps.h"
+#include "bpf/maps_host.h"
 
 #define SW_EVENTS_PER_SECOND 16 /* of one kind by one caller */
-
-SW_INLINE void sw_count(__u32 counter)
-{
-	__u64 *value = bpf_map_lookup_elem(&counters, &counter);
-
-	if (value)
-		__sync_fetch_and_add(value, 1);
-}
-
-SW_INLINE void sw_hit(__u32 slot, __u32 rule)
-{
-	__u32 key = slot * SW_RULES_MAX + rule;
-	__u64 *value = bpf_map_lookup_elem(&hits, &key);
-
-	if (value)
-		__sync_fetch_and_add(value, 1);
-}
 
 /* What an event says beside who the caller is. Members as in struct sw_event. */
 struct sw_report {

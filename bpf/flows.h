@@ -9,7 +9,7 @@
 
 #include "bpf/decide.h"
 #include "bpf/kernel.h"
-#include "bpf/maps.h"
+#include "bpf/maps_host.h"
 
 SW_INLINE void sw_flow_store(const struct sw_sock *st)
 {

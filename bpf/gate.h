@@ -35,8 +35,10 @@
 #define SW_GATE_CLEAR_MAX 1024 /* bytes of a client before its ClientHello */
 #define SW_GATE_MAX 8192 /* bytes of a client up to the end of its ClientHello; power of two */
 #define SW_GATE_REPLY_MAX 16384 /* bytes of a server before its ServerHello */
+#ifndef SW_GATE_SERVED_MAX      /* an includer that makes no samples needs none */
 #define SW_GATE_SERVED_MAX 4096 /* bytes kept of a server from its ServerHello on; power of two */
-#define SW_GATE_CHUNK 64        /* bytes looked at in one piece; power of two */
+#endif
+#define SW_GATE_CHUNK 64 /* bytes looked at in one piece; power of two */
 
 /* What is to be done with a segment. */
 enum sw_gate_answer {

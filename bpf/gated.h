@@ -14,7 +14,7 @@
 #include "bpf/emit.h"
 #include "bpf/flows.h"
 #include "bpf/kernel.h"
-#include "bpf/maps.h"
+#include "bpf/maps_host.h"
 #include "bpf/samples.h"
 #include "bpf/segment.h"
 

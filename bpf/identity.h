@@ -11,7 +11,7 @@
 #define SW_IDENTITY_H
 
 #include "bpf/kernel.h"
-#include "bpf/maps.h"
+#include "bpf/maps_host.h"
 
 #define SW_WALK_MAX 160 /* steps of a path walk: names and mounts together */
 

@@ -61,8 +61,10 @@ typedef __u64 __le64, __be64;
 #define SW_SHARED_FRAG 2 /* SKBFL_SHARED_FRAG: pages that somebody else may write to */
 
 /* How the cores parse.h and gate.h have their bytes, and a loop. */
+#ifndef SW_PARSE_LOAD /* XDP has other ones */
 #define SW_PARSE_LOAD(from, offset, to, size) bpf_skb_load_bytes(from, offset, to, size)
 #define SW_GATE_LOAD(from, offset, to, size) bpf_skb_load_bytes(from, offset, to, size)
+#endif
 #define SW_GATE_LOOP(count, step, context) bpf_loop(count, step, context, 0)
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)

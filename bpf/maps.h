@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * maps.h - every map: who writes it, who reads it, and what happens when it is full. All are pinned
- * by the daemon and outlive it. Layouts that the daemon knows are in abi.h; the others are here.
+ * maps.h - the maps that host and edge share; those of one side alone are in maps_host.h and
+ * maps_edge.h. Of every map these say who writes it, who reads it, and what happens when it is full. All
+ * are pinned by the daemon and outlive it. Layouts that the daemon knows are in abi.h.
  */
 #ifndef SW_MAPS_H
 #define SW_MAPS_H
 
 #include "bpf/kernel.h"
 
-#include "bpf/gate.h"
 #include "bpf/match.h"
 #include "bpf/parse.h"
 
@@ -36,21 +36,6 @@ struct sw_ids_map {
 	__uint(value_size, sizeof(struct sw_vec));
 };
 
-struct sw_names_map {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__uint(key_size, sizeof(struct sw_name_key));
-	__uint(value_size, sizeof(struct sw_vec));
-};
-
-struct sw_cgroups_map {
-	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(max_entries, 1);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(key_size, sizeof(struct sw_cgroup_key));
-	__uint(value_size, sizeof(struct sw_vec));
-};
-
 struct sw_prefixes_map {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
@@ -67,8 +52,6 @@ struct sw_prefixes_map {
 	} name_ SEC(".maps")
 
 SW_OUTER(ids, sw_ids_map);
-SW_OUTER(names, sw_names_map);
-SW_OUTER(cgroups, sw_cgroups_map);
 SW_OUTER(prefixes, sw_prefixes_map);
 
 /* This machine's own addresses, kept current by the daemon: key is an address, the value says nothing.
@@ -80,115 +63,6 @@ struct {
 	__type(key, __u8[16]);
 	__type(value, __u8);
 } local SEC(".maps");
-
-/* What a socket's storage says of it. */
-enum sw_sock_state {
-	SW_SOCK_UNKNOWN = 0, /* nothing was decided; not a permission */
-	SW_SOCK_PASSED,      /* connect() let it through to `port` */
-	SW_SOCK_REFUSED,     /* connect() refused `port` */
-	SW_SOCK_EXISTING,    /* open to `port` before the policy was, or passive */
-};
-
-/* What becomes of a connection's packets. It goes from SW_GATED to one of the others once, by compare
-   and swap, as both directions can end it at the same time. */
-enum sw_gated_mark {
-	SW_UNGATED = 0, /* nothing is asked of them, or not any longer: TLS, or recorded */
-	SW_GATED,       /* the gate looks at them */
-	SW_CONDEMNED,   /* no payload leaves or arrives */
-};
-
-#define SW_HAVE_EXE 0x01
-#define SW_HAVE_CGROUP 0x02
-
-/*
- * Memory of one socket. connect() holds the socket's lock, so what is built here during a decision
- * has one writer, which a per-CPU area could not promise as programs may be preempted.
- */
-struct sw_sock {
-	/* What each packet asks. */
-	__u32 gated;    /* enum sw_gated_mark */
-	__u32 to_local; /* passed only because it goes to this machine */
-	__u16 port;     /* the socket's destination, after a redirect */
-	__u8 state;     /* enum sw_sock_state */
-	__u8 redirected;
-
-	__u32 busy;     /* a packet's sender is being identified: raw sockets have no lock */
-	__u32 existing; /* 1 << 16 | port: counted as older than the policy */
-	__u32 have;     /* SW_HAVE_*: which names in flow.caller were looked for */
-	__u64 cookie;
-	struct sw_flow flow; /* what the map `flows` is given; the decision and who asked for it */
-
-	/* Of the violation that an event tells. */
-	__u8 verb, verb_length, mechanism, from_server;
-	__u32 interface;
-	__u32 told; /* the ring buffer took it */
-
-	/* The rest serves one decision and means nothing after it. It lies here, not on the stack,
-	   for two reasons: 512 bytes are too few, and the verifier of 6.1 looks at a loop's body
-	   once only, so what a loop changes must be something whose value it does not know. */
-	struct sw_match match;
-	struct sw_vec groups;       /* rows of all groups found so far */
-	__u64 dentry, mount, root;  /* addresses of the path walk */
-	__u32 offset;               /* start of the path, or end of the cgroup's path, so far */
-	__u32 level;                /* cgroup: level that the path begins below */
-	__u32 done;                 /* the walk came to its end */
-	__u32 cgroup_length;        /* of flow.caller.cgroup */
-	__u32 unit_at, unit_length; /* in flow.caller.cgroup; length 0: there is no unit */
-	__u32 class;                /* of the destination, SW_CLASS_NONE: in no list */
-	union {
-		char path[2 * SW_NAME_MAX]; /* right to left, its NUL in the middle */
-		struct {
-			struct sw_cgroup_key cgroup;
-			char slack[SW_NAME_MAX]; /* room that the verifier asks for */
-		};
-		struct sw_name_key unit;
-		struct sw_prefix_key prefix;
-	};
-};
-
-#define SW_CLASS_NONE 0xffffffffu
-
-/* Written by connect, read by every program; egress, ingress and sockops note how the connection goes.
-   No memory for it: connect() is refused. */
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct sw_sock);
-} sockets SEC(".maps");
-
-/* A packet of one direction, while the gate looks at it. */
-struct sw_side {
-	__u32 busy; /* somebody does so */
-	struct sw_packet packet;
-	struct sw_gate_segment segment;
-};
-
-struct sw_gated {
-	struct sw_gate gate;
-	struct sw_side client, server;
-};
-
-/*
- * The gates of connections that are not yet in TLS. Made by connect, used by egress and ingress, which
- * delete it once the gate has done its work. No memory for it, or more than the socket may have
- * (net.core.optmem_max): connect() is refused.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct sw_gated);
-} gates SEC(".maps");
-
-/* Connections to guarded ports by socket cookie, for people: nothing is decided by it. Written by the
-   programs, read by the daemon. Full: the one that nothing happened to for the longest goes. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 8192);
-	__type(key, __u64);
-	__type(value, struct sw_flow);
-} flows SEC(".maps");
 
 /* Written by the programs, read by the daemon; enum sw_counter. */
 struct {
@@ -207,59 +81,10 @@ struct {
 	__type(value, __u64);
 } hits SEC(".maps");
 
-/* Events of one kind by one caller. */
-struct sw_limit_key {
-	__u64 generation;
-	__u64 cgroup_id;
-	__u64 exe_inode;
-	__u32 uid;
-	__u16 rule;
-	__u8 reason;
-	__u8 kind;
-};
-
-struct sw_limit {
-	__u64 window;     /* second << 32 | decisions in it */
-	__u32 suppressed; /* since the last event */
-	__u32 reserved;
-};
-
-/* Full: the least recently used key goes, and with it a count that only an event would have told;
-   the counters keep it. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
-	__type(key, struct sw_limit_key);
-	__type(value, struct sw_limit);
-} limiter SEC(".maps");
-
 /* struct sw_event, to the daemon. Full: the event is lost and counted, the verdict stands. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20);
 } events SEC(".maps");
-
-/* struct sw_sample and bytes, to the daemon; a ring of its own, so that no flood of them displaces an
-   event. Full: the sample is lost and counted. */
-#define SW_SAMPLES_SIZE (1 << 18)
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, SW_SAMPLES_SIZE);
-} samples SEC(".maps");
-
-/* For people, written and read by the daemon alone; by slot as `hits`. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 2 * SW_RULES_MAX);
-	__type(key, __u32);
-	__type(value, struct sw_rule_info);
-} rule_info SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 2);
-	__type(key, __u32);
-	__type(value, struct sw_policy_info);
-} policy_info SEC(".maps");
 
 #endif

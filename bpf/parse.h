@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * parse.h - a cursor over Ethernet, up to two VLAN tags, IPv4 with options, IPv6 with extension
+ * parse.h - a cursor over what stands before IP (parse_link.h), IPv4 with options, IPv6 with extension
  * headers, TCP. One function a header, a named verdict for each odd case. Pure: no map, no clock, no
  * I/O, so the kernel programs, `smtpwall replay` and the tests walk headers alike.
  *
@@ -34,11 +34,12 @@ enum sw_parse {
 	SW_PARSE_TCP_PORTS,      /* TCP; ports read, the rest of the header is not there */
 	SW_PARSE_OTHER,          /* another protocol than TCP */
 	SW_PARSE_LATER_FRAGMENT, /* not the first fragment: begins behind the ports */
-	SW_PARSE_NOT_IP,         /* Ethernet: neither IPv4 nor IPv6 inside */
+	SW_PARSE_NOT_IP,         /* neither IPv4 nor IPv6 inside */
 	SW_PARSE_TRUNCATED,      /* ends before the ports. In a first fragment too: a reader that
 				    puts fragments together would see a header that we do not */
 	SW_PARSE_BAD_HEADER,     /* version or length that no header may have */
 	SW_PARSE_HEADERS_MANY,   /* more extension headers than are walked */
+	SW_PARSE_LINK_UNREAD,    /* more tags than are read, or PPP that packs what it carries */
 	SW_PARSE_MAX
 };
 
@@ -47,6 +48,8 @@ enum sw_ether_type {
 	SW_ETHER_IPV6 = 0x86dd,
 	SW_ETHER_VLAN = 0x8100,
 	SW_ETHER_QINQ = 0x88a8,
+	SW_ETHER_QINQ_OLD = 0x9100,
+	SW_ETHER_PPPOE = 0x8864, /* session */
 };
 
 enum sw_protocol {
@@ -63,6 +66,8 @@ enum sw_protocol {
 
 #define SW_TCP_FIN 0x01
 #define SW_TCP_SYN 0x02
+#define SW_TCP_RST 0x04
+#define SW_TCP_PSH 0x08
 #define SW_TCP_ACK 0x10
 #define SW_TCP_URG 0x20
 
@@ -75,11 +80,17 @@ struct sw_packet {
 	__u8 protocol;  /* of the header at `at` */
 	__u8 fragment;  /* 1: first of several, 2: a later one */
 	__u8 tcp_flags; /* SW_TCP_* */
-	__u8 reserved;
+	__u8 gap;       /* in a fragment: other headers stand between its own and TCP */
 	__u16 src_port, dst_port;
 	__u32 seq, ack;
 	__u32 payload; /* bytes of TCP payload, as the headers claim */
 	__u8 src[16], dst[16];
+	__u32 ip_at;   /* offset of the IP header */
+	__u16 vlan[2]; /* ids of outer and inner tag, 0: no tag */
+	__u16 tcp_at;  /* offset of the TCP header */
+	__u16 session; /* of PPPoE */
+	__u8 pppoe;    /* bytes of its header and PPP's, 0: there is none */
+	__u8 reserved;
 };
 
 SW_PARSE_INLINE __u16 sw_parse_u16(const __u8 *at)
@@ -98,32 +109,7 @@ SW_PARSE_INLINE void sw_parse_begin(struct sw_packet *packet)
 	packet->verdict = SW_PARSE_NOT_IP;
 }
 
-/* ---- Ethernet ---- */
-
-/* Reads the Ethernet header and its tags. 0: packet->ether and packet->at are set. */
-SW_PARSE_INLINE int sw_parse_ethernet(void *from, struct sw_packet *packet)
-{
-	__u8 bytes[4];
-
-	if (SW_PARSE_LOAD(from, 12, bytes, 2) < 0) {
-		packet->verdict = SW_PARSE_TRUNCATED;
-		return -1;
-	}
-	packet->ether = sw_parse_u16(bytes);
-	packet->at = 14;
-#pragma GCC unroll 2
-	for (int i = 0; i < SW_PARSE_VLAN_MAX; i++) {
-		if (packet->ether != SW_ETHER_VLAN && packet->ether != SW_ETHER_QINQ)
-			return 0;
-		if (SW_PARSE_LOAD(from, packet->at, bytes, 4) < 0) {
-			packet->verdict = SW_PARSE_TRUNCATED;
-			return -1;
-		}
-		packet->ether = sw_parse_u16(bytes + 2);
-		packet->at += 4;
-	}
-	return 0;
-}
+#include "bpf/parse_link.h"
 
 /* ---- IP ---- */
 
@@ -243,6 +229,7 @@ SW_PARSE_INLINE void sw_parse_tcp(void *from, struct sw_packet *packet)
 	length = (bytes[12] >> 4) * 4u;
 	if (length < sizeof(bytes))
 		return;
+	packet->tcp_at = (__u16)at;
 	packet->seq = sw_parse_u32(bytes + 4);
 	packet->ack = sw_parse_u32(bytes + 8);
 	packet->tcp_flags = bytes[13];
@@ -261,6 +248,7 @@ SW_PARSE_INLINE void sw_parse_ip(void *from, struct sw_packet *packet)
 		packet->verdict = SW_PARSE_NOT_IP;
 		return;
 	}
+	packet->ip_at = packet->at;
 	if ((ipv6 ? sw_parse_ipv6(from, packet) : sw_parse_ipv4(from, packet)) < 0)
 		return;
 	for (int i = 0; i <= SW_PARSE_EXT_MAX; i++) {
@@ -277,6 +265,9 @@ SW_PARSE_INLINE void sw_parse_ip(void *from, struct sw_packet *packet)
 			packet->verdict = SW_PARSE_OTHER;
 			return;
 		}
+		/* Whoever puts fragments together may have these bytes from another one. */
+		if (packet->fragment)
+			packet->gap = 1;
 		if (sw_parse_extension(from, packet) < 0)
 			return;
 	}

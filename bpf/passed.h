@@ -10,7 +10,7 @@
 #define SW_PASSED_H
 
 #include "bpf/kernel.h"
-#include "bpf/maps.h"
+#include "bpf/maps_host.h"
 #include "bpf/parse.h"
 
 #define SW_LOOPBACK 1 /* index of `lo` in every network namespace */

@@ -8,7 +8,7 @@
 
 #include "bpf/emit.h"
 #include "bpf/kernel.h"
-#include "bpf/maps.h"
+#include "bpf/maps_host.h"
 
 SW_INLINE void sw_sample_count(long error)
 {

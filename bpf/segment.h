@@ -6,7 +6,7 @@
 #define SW_SEGMENT_H
 
 #include "bpf/kernel.h"
-#include "bpf/maps.h"
+#include "bpf/maps_host.h"
 
 /* What programs on packets answer. */
 #define SW_SKB_DROP 0

@@ -7,7 +7,7 @@
 #define SW_SUBFLOW_H
 
 #include "bpf/kernel.h"
-#include "bpf/maps.h"
+#include "bpf/maps_host.h"
 
 /* What MPTCP keeps of an additional subflow. NULL: the socket is none. */
 SW_INLINE struct mptcp_subflow_context *sw_additional(struct bpf_sock *sk)

@@ -14,8 +14,8 @@ struct sw_decision {
 	__u8 verdict; /* enum sw_verdict */
 	__u8 reason;  /* enum sw_reason */
 	__u8 refuse;  /* connect() fails with EACCES */
-	__u8 ipv4;  /* redirect: the target is target4 and port4 of the rule, else target6, port6 */
-	__u16 port; /* redirect: where to, host order; 0: the destination stays */
+	__u8 ipv4; /* with a port: the target is target4 and port4 of the rule, else target6, port6 */
+	__u16 port; /* redirect, reject that answers: where to, host order; 0: the destination stays */
 	__u16 reserved;
 };
 
@@ -26,12 +26,28 @@ SW_MATCH_INLINE void sw_decide_refuse(struct sw_decision *decision, __u8 verdict
 	decision->refuse = 1;
 }
 
+/* Where a rule sends connections of this family; 0: nowhere. */
+SW_MATCH_INLINE __u16 sw_decide_port(const struct sw_rule *rule, const struct sw_decision *decision)
+{
+	return decision->ipv4 ? rule->port4 : rule->port6;
+}
+
+/* With an answer the connection is made, but to the daemon, who says why it is refused. Where the
+   daemon does not listen it is refused as without one. */
+SW_MATCH_INLINE void sw_decide_reject(const struct sw_rule *rule, struct sw_decision *decision)
+{
+	sw_decide_refuse(decision, SW_VERDICT_REJECT, SW_REASON_NOT_PERMITTED);
+	if (rule->action != SW_ACTION_REJECT || !(rule->flags & SW_RULE_ANSWER))
+		return;
+	decision->port = sw_decide_port(rule, decision);
+	decision->refuse = !decision->port;
+}
+
 /* What enforcing would do; `rule` is never NULL here. */
 SW_MATCH_INLINE void sw_decide_enforce(const struct sw_rule *rule, int certain,
 				       struct sw_decision *decision)
 {
 	__u8 action = rule->action;
-	__u16 port;
 
 	if (!certain) {
 		sw_decide_refuse(decision, SW_VERDICT_REJECT, SW_REASON_UNIDENTIFIED);
@@ -40,18 +56,16 @@ SW_MATCH_INLINE void sw_decide_enforce(const struct sw_rule *rule, int certain,
 	} else if (action == SW_ACTION_AUDIT) {
 		decision->verdict = SW_VERDICT_AUDIT;
 	} else if (action == SW_ACTION_REDIRECT) {
-		port = decision->ipv4 ? rule->port4 : rule->port6;
-		if (port) {
+		decision->port = sw_decide_port(rule, decision);
+		if (decision->port)
 			decision->verdict = SW_VERDICT_REDIRECT;
-			decision->port = port;
-		} else {
+		else
 			sw_decide_refuse(decision, SW_VERDICT_REJECT, SW_REASON_NO_TARGET);
-		}
 	} else if (action == SW_ACTION_DROP) {
 		sw_decide_refuse(decision, SW_VERDICT_DROP, SW_REASON_NOT_PERMITTED);
 	} else {
 		/* Also an action that this program does not know: refused. */
-		sw_decide_refuse(decision, SW_VERDICT_REJECT, SW_REASON_NOT_PERMITTED);
+		sw_decide_reject(rule, decision);
 	}
 }
 

@@ -24,11 +24,12 @@ enum sw_reason {
 	SW_REASON_NOT_PERMITTED, /* a rule says so */
 	SW_REASON_UNIDENTIFIED,  /* a rule depends on what could not be found out (path too long,
 					   too many groups, a kernel worker): refused, design 2.7 */
-	SW_REASON_UNATTRIBUTED, /* a packet to a guarded port whose socket connect() did not pass */
-	SW_REASON_MALFORMED,    /* headers that cannot be walked on a guarded socket */
-	SW_REASON_TABLE_FULL,   /* no memory to remember the connection */
-	SW_REASON_NO_TARGET,    /* redirect has no target of this address family */
-	SW_REASON_EXISTING,     /* the connection is older than the policy: let finish, or reset */
+	SW_REASON_UNATTRIBUTED, /* a packet to a guarded port whose socket connect() did not pass; edge:
+					   of a connection whose beginning was not seen, or is forgotten */
+	SW_REASON_MALFORMED,  /* headers that cannot be walked on a guarded socket */
+	SW_REASON_TABLE_FULL, /* no memory to remember the connection */
+	SW_REASON_NO_TARGET,  /* redirect has no target of this address family */
+	SW_REASON_EXISTING,   /* the connection is older than the policy: let finish, or reset */
 	SW_REASON_CLEARTEXT_COMMAND,
 	SW_REASON_STARTTLS_INJECTION,
 	SW_REASON_STARTTLS_STRIPPED,
@@ -123,6 +124,7 @@ enum sw_event_kind {
 	SW_EVENT_CONNECT = 1, /* a connect() was decided */
 	SW_EVENT_PACKET,      /* a packet was decided on the way out */
 	SW_EVENT_GATE,        /* a connection did not do as `require tls` or `audit` has it */
+	SW_EVENT_EDGE, /* a forwarded connection was refused, or did not do as its rule has it */
 	SW_EVENT_KIND_MAX
 };
 
@@ -130,7 +132,7 @@ enum sw_event_kind {
 enum sw_counter {
 	SW_COUNT_CONNECT = 0, /* connect() to a guarded port */
 	SW_COUNT_ALLOWED,
-	SW_COUNT_REFUSED, /* EACCES */
+	SW_COUNT_REFUSED, /* EACCES, or connected to what answers why not */
 	SW_COUNT_REDIRECTED,
 	SW_COUNT_AUDITED,        /* would have been refused */
 	SW_COUNT_UNIDENTIFIED,   /* of the refused or audited: the caller could not be told */
@@ -145,6 +147,26 @@ enum sw_counter {
 	SW_COUNT_GATE_HELD,      /* packets ahead of what was read: dropped, sent again by TCP */
 	SW_COUNT_SAMPLES,        /* records handed to the ring buffer `samples` */
 	SW_COUNT_SAMPLES_LOST,   /* those for which it had no room */
+	/* The edge. Connections are counted by their SYNs: each that is sent again counts again. */
+	SW_COUNT_EDGE_CONNECT,     /* SYNs to a port that is guarded on the interface */
+	SW_COUNT_EDGE_ALLOWED,     /* of them: passed */
+	SW_COUNT_EDGE_REFUSED,     /* of them: rejected or dropped */
+	SW_COUNT_EDGE_AUDITED,     /* SYNs or connections that would have been refused or ended */
+	SW_COUNT_EDGE_DROPPED,     /* packets of every kind that did not pass */
+	SW_COUNT_EDGE_RESETS,      /* RSTs sent to clients */
+	SW_COUNT_EDGE_ANSWERS,     /* 554 greetings sent */
+	SW_COUNT_EDGE_MALFORMED,   /* packets dropped: headers that cannot be walked, fragments */
+	SW_COUNT_EDGE_UNKNOWN,     /* packets refused of connections whose beginning is not known */
+	SW_COUNT_EDGE_EXISTING,    /* such packets that passed under `existing keep` */
+	SW_COUNT_EDGE_HELD,        /* packets ahead of what was read, or SYNs with data: dropped */
+	SW_COUNT_EDGE_TLS,         /* connections that came to TLS as required */
+	SW_COUNT_EDGE_CONDEMNED,   /* connections that the gate ended */
+	SW_COUNT_EDGE_OPENED,      /* entries of the flow table taken */
+	SW_COUNT_EDGE_ENDED,       /* of them: ended or taken for another flow */
+	SW_COUNT_EDGE_EVICTED,     /* live flows not yet in TLS whose entry was taken for another */
+	SW_COUNT_EDGE_EVICTED_TLS, /* live flows in TLS likewise */
+	SW_COUNT_EDGE_EVICTED_GATE,   /* flows that lost the gate that was reading them */
+	SW_COUNT_EDGE_EVICTED_SOURCE, /* sources that lost their place in the table of sources */
 	SW_COUNT_MAX
 };
 

@@ -11,24 +11,24 @@
 
 struct sw_capture {
 	pcap_t *pcap;
-	enum sw_link link;
+	enum sw_layer link;
 };
 
 static const struct {
 	int type;
-	enum sw_link link;
+	enum sw_layer link;
 } links[] = {
-	{DLT_EN10MB, SW_LINK_ETHERNET},
-	{DLT_LINUX_SLL, SW_LINK_COOKED},
-	{DLT_LINUX_SLL2, SW_LINK_COOKED2},
-	{DLT_RAW, SW_LINK_IP},
-	{DLT_IPV4, SW_LINK_IP},
-	{DLT_IPV6, SW_LINK_IP},
-	{DLT_NULL, SW_LINK_FAMILY},
-	{DLT_LOOP, SW_LINK_FAMILY},
+	{DLT_EN10MB, SW_LAYER_ETHERNET},
+	{DLT_LINUX_SLL, SW_LAYER_COOKED},
+	{DLT_LINUX_SLL2, SW_LAYER_COOKED2},
+	{DLT_RAW, SW_LAYER_IP},
+	{DLT_IPV4, SW_LAYER_IP},
+	{DLT_IPV6, SW_LAYER_IP},
+	{DLT_NULL, SW_LAYER_FAMILY},
+	{DLT_LOOP, SW_LAYER_FAMILY},
 };
 
-static int find_link(int type, enum sw_link *link, char error[static SW_CAPTURE_ERROR_SIZE])
+static int find_link(int type, enum sw_layer *link, char error[static SW_CAPTURE_ERROR_SIZE])
 {
 	const char *name = pcap_datalink_val_to_name(type),
 		   *words = pcap_datalink_val_to_description(type);
@@ -90,7 +90,7 @@ void sw_capture_close(struct sw_capture *capture)
 	free(capture);
 }
 
-enum sw_link sw_capture_link(const struct sw_capture *capture)
+enum sw_layer sw_capture_link(const struct sw_capture *capture)
 {
 	return capture->link;
 }

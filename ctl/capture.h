@@ -24,7 +24,7 @@ struct sw_capture *sw_capture_open(const char *name, char error[static SW_CAPTUR
 struct sw_capture *sw_capture_open_file(FILE *file, char error[static SW_CAPTURE_ERROR_SIZE]);
 void sw_capture_close(struct sw_capture *capture);
 
-enum sw_link sw_capture_link(const struct sw_capture *capture);
+enum sw_layer sw_capture_link(const struct sw_capture *capture);
 
 /* 1: the next packet; 0: the file ends; -EBADMSG: it is damaged, a sentence in `error`. */
 int sw_capture_next(struct sw_capture *capture, struct sw_captured *packet,

@@ -140,9 +140,10 @@ const struct sw_command sw_cmd_events = {
 	.name = "events",
 	.summary = "what was refused, redirected or recorded, one line each",
 	.about = "Prints recent events, oldest first: when, what was done, to which port\n"
-		 "and address, who it was, which line of the policy decided, and why. In a\n"
-		 "flood events of one rule and caller are left out; the next one says how\n"
-		 "many.",
+		 "and address, who it was, which line of the policy decided, and why. At the\n"
+		 "edge who it was is an address and the interface it came in through. In a\n"
+		 "flood events of one rule and caller, or of one address, are left out; the\n"
+		 "next one says how many.",
 	.options = options,
 	.n_options = sw_count(options),
 	.run = events,

@@ -4,6 +4,11 @@
 #include "ctl/ctl.h"
 #include "ctl/when.h"
 
+static bool is_edge(const json_t *flow)
+{
+	return !strcmp(sw_string(flow, "scope"), "edge");
+}
+
 /* "php8.2-fpm.service" or, without a unit, where the process lies; "-": the guarded cgroup itself. */
 static const char *unit_of(const json_t *flow)
 {
@@ -45,7 +50,8 @@ static char *state_of(const json_t *flow)
 	const char *words = sw_string(flow, "state_words"), *behind = "";
 	char *text = NULL;
 
-	if (json_is_null(json_object_get(flow, "live")))
+	/* At the edge FIN and RST pass the program that keeps the flow: whether it ended is known. */
+	if (!is_edge(flow) && json_is_null(json_object_get(flow, "live")))
 		behind = " (not seen here: another network namespace, or gone)";
 	else if (!sw_is_true(flow, "live"))
 		behind = " (ended)";
@@ -70,23 +76,62 @@ static void add_row(struct sw_table *table, const json_t *flow)
 						  sent, received, state});
 }
 
-static void flows_text(FILE *to, const json_t *data, const void *context)
+static char *end_of(const json_t *flow, const char *address, const char *port)
+{
+	char *text = NULL;
+	int n = asprintf(&text, "%s port %lld", sw_string(flow, address),
+			 (long long)sw_integer(flow, port));
+
+	return n < 0 ? NULL : text;
+}
+
+static void add_edge_row(struct sw_table *table, const json_t *flow)
+{
+	char age[SW_SPAN_SIZE];
+	sw_autofree char *client = end_of(flow, "src", "src_port"), *state = state_of(flow),
+			 *peer = end_of(flow, "dst", "dst_port");
+
+	sw_span_format((uint64_t)sw_integer(flow, "age_seconds") * 1000000000u, age);
+	if (client && peer && state)
+		sw_table_row(table, (const char *const[]){age, client, sw_string(flow, "interface"),
+							  peer, state});
+}
+
+/* Those of one scope; returns how many there are. */
+static size_t show_scope(FILE *to, const json_t *flows, bool edge, bool below)
 {
 	static const char *const heads[] = {">AGE", "USER",  "PROGRAM",   "UNIT",
-					    "PEER", ">SENT", ">RECEIVED", "STATE"};
-	const json_t *flows = json_object_get(data, "flows");
-	struct sw_table *table = sw_table_new(heads, sw_count(heads));
-	size_t i;
+					    "PEER", ">SENT", ">RECEIVED", "STATE"},
+				 *const edge_heads[] = {">AGE", "CLIENT", "INTERFACE", "PEER",
+							"STATE"};
+	struct sw_table *table = edge ? sw_table_new(edge_heads, sw_count(edge_heads))
+				      : sw_table_new(heads, sw_count(heads));
+	size_t i, n = 0;
 	json_t *flow;
 
-	(void)context;
-	json_array_foreach (flows, i, flow)
-		add_row(table, flow);
-	if (json_array_size(flows))
+	json_array_foreach (flows, i, flow) {
+		if (is_edge(flow) != edge)
+			continue;
+		(edge ? add_edge_row : add_row)(table, flow);
+		n++;
+	}
+	if (n && below)
+		fputc('\n', to);
+	if (n)
 		sw_table_print(table, to);
-	else
-		fputs("No connection to a guarded port is known.\n", to);
 	sw_table_free(table);
+	return n;
+}
+
+static void flows_text(FILE *to, const json_t *data, const void *context)
+{
+	const json_t *flows = json_object_get(data, "flows");
+	size_t n = show_scope(to, flows, false, false);
+
+	(void)context;
+	n += show_scope(to, flows, true, n > 0);
+	if (!n)
+		fputs("No connection to a guarded port is known.\n", to);
 }
 
 /* One object a line. */
@@ -125,6 +170,7 @@ const struct sw_command sw_cmd_flows = {
 	.summary = "connections to guarded ports: who, where, TLS or not",
 	.about = "Lists the connections to guarded ports that were let through, those that are\n"
 		 "open first, then recent ones: how old, who opened it, to where, bytes of both\n"
-		 "directions, and how far it has come towards TLS.",
+		 "directions, and how far it has come towards TLS. Those that this machine\n"
+		 "forwards and whose first bytes are looked at stand below: client, interface.",
 	.run = flows,
 };

@@ -12,7 +12,7 @@
 #define TABLE_ROWS 1000       /* in one table: it is printed before memory grows with the capture */
 
 struct args {
-	const char *policy;
+	const char *policy, *as, *iface;
 };
 
 static const struct sw_option options[] = {
@@ -22,12 +22,25 @@ static const struct sw_option options[] = {
 	 .required = true,
 	 .offset = offsetof(struct args, policy),
 	 .help = "judge the streams by this policy"},
+	{.name = "as",
+	 .value = "edge|host",
+	 .kind = SW_OPTION_WORD,
+	 .offset = offsetof(struct args, as),
+	 .help = "edge: as traffic that a router forwards, by the policy's\n"
+		 "edge blocks; host: as this machine's own (the default)"},
+	{.name = "iface",
+	 .value = "I",
+	 .kind = SW_OPTION_TEXT,
+	 .offset = offsetof(struct args, iface),
+	 .help = "edge: clients come in through this interface (the first\n"
+		 "that an edge block names)"},
 };
 
 /* What the streams of a capture are told to. */
 struct report {
 	const struct sw_ctl *ctl;
-	const char *file;
+	const char *file, *interface;
+	bool edge;
 	struct sw_system progress;
 	struct sw_world world;
 	size_t size; /* of the capture, 0: not known */
@@ -90,10 +103,11 @@ static void add_tls(json_t *object, const struct sw_stream *stream)
 			    text_or_null(sw_verb_name(stream->first_verb)));
 }
 
-static json_t *stream_json(const char *file, const struct sw_stream *stream)
+static json_t *stream_json(const struct report *report, const struct sw_stream *stream)
 {
 	char src[SW_ADDR_SIZE], dst[SW_ADDR_SIZE], time[SW_TIME_SIZE];
-	sw_autofree char *name = sw_escaped(file);
+	sw_autofree char *name = sw_escaped(report->file);
+	sw_autofree char *interface = report->interface ? sw_escaped(report->interface) : NULL;
 	json_t *object;
 
 	sw_addr_format(stream->src, src);
@@ -102,6 +116,8 @@ static json_t *stream_json(const char *file, const struct sw_stream *stream)
 	object = json_pack("{s:s, s:I, s:s, s:s, s:i, s:s, s:i}", "file", name, "stream",
 			   (json_int_t)stream->number, "time", time, "src", src, "src_port",
 			   (int)stream->src_port, "dst", dst, "dst_port", (int)stream->dst_port);
+	if (interface)
+		json_object_set_new(object, "iface", json_string(interface));
 	add_verdict(object, stream);
 	add_tls(object, stream);
 	return object;
@@ -212,7 +228,7 @@ static void tell(void *data, const struct sw_stream *stream)
 
 	count_verdict(report, stream);
 	if (report->ctl->json) {
-		json_auto_t *object = stream_json(report->file, stream);
+		json_auto_t *object = stream_json(report, stream);
 
 		report->ctl->out->data(object, NULL, NULL);
 		return;
@@ -326,6 +342,8 @@ static int replay_capture(struct report *report, const struct sw_image *image)
 	streams = sw_streams_new(image, tell, report);
 	if (!streams)
 		abort();
+	if (report->edge)
+		sw_streams_at_edge(streams, report->interface);
 	r = read_packets(report, capture, streams, &n);
 	ended = sw_streams_end(streams);
 	if (r == -ENOMEM || ended) {
@@ -348,6 +366,13 @@ static int replay(struct sw_ctl *ctl, int argc, char **argv)
 
 	if (r >= 0)
 		return r;
+	report.edge = args.as && !strcmp(args.as, "edge");
+	report.interface = args.iface;
+	if (args.iface && !report.edge) {
+		fputs("smtpwall replay: --iface goes with --as edge\ntry: smtpwall replay --help\n",
+		      stderr);
+		return SW_EXIT_USAGE;
+	}
 	r = sw_policy_file_check(&file, args.policy, ctl->json);
 	sw_diags_print(file.diags, stderr);
 	if (r)
@@ -376,6 +401,9 @@ const struct sw_command sw_cmd_replay = {
 		 "match; of \"to local\" only loopback addresses are known. The kernel reads "
 		 "packets\n"
 		 "before they are cut into fragments, this command the first one alone.\n"
+		 "With --as edge rules match by both addresses and the interface, and a stream "
+		 "whose\n"
+		 "SYN is not in the capture is unattributed where TLS is required.\n"
 		 "Streams are numbered and printed in the order of their first packets.\n"
 		 "Exit code: 0 the capture was read to its end, whatever the verdicts; 1 the "
 		 "policy\n"

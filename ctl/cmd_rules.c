@@ -3,7 +3,7 @@
 
 static void rules_text(FILE *to, const json_t *data, const void *context)
 {
-	static const char *const heads[] = {">RULE", ">LINE", ">HITS", "TEXT"};
+	static const char *const heads[] = {">RULE", ">LINE", ">HITS", "SCOPE", "TEXT"};
 	const json_t *rules = json_object_get(data, "rules");
 	struct sw_table *table = sw_table_new(heads, sw_count(heads));
 	sw_autofree char *path = sw_escaped(sw_string(data, "path"));
@@ -21,7 +21,8 @@ static void rules_text(FILE *to, const json_t *data, const void *context)
 		if (asprintf(&text, "%s%s", sw_is_true(rule, "audit") ? "(only recorded) " : "",
 			     sw_string(rule, "text")) < 0)
 			continue;
-		sw_table_row(table, (const char *const[]){number, line, hits, text});
+		sw_table_row(table, (const char *const[]){number, line, hits,
+							  sw_string(rule, "scope"), text});
 	}
 	if (json_array_size(rules)) {
 		fprintf(to, "%s, generation %lld\n", path,

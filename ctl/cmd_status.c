@@ -86,7 +86,7 @@ static void show_hooks(FILE *to, const json_t *hooks)
 }
 
 /* The daemon's counters in the order in which they are read, each with what it counts. */
-static const struct {
+static const struct counter {
 	const char *name, *words;
 } counters[] = {
 	{"connect", "connections to guarded ports were asked for"},
@@ -109,18 +109,132 @@ static const struct {
 	{"samples_lost", "of those lost for want of room: shown without names"},
 };
 
+static void show_counter(FILE *to, const json_t *values, const struct counter *counter)
+{
+	json_int_t value = sw_integer(values, counter->name);
+	bool alarming =
+		value && (!strcmp(counter->name, "lost") || !strcmp(counter->name, "samples_lost"));
+
+	fprintf(to, "%s%12lld%s  %s\n", alarming ? sw_color(to, SW_RED) : "", (long long)value,
+		alarming ? sw_color(to, SW_PLAIN) : "", counter->words);
+}
+
 static void show_counters(FILE *to, const json_t *values)
 {
 	fputc('\n', to);
-	for (size_t i = 0; i < sw_count(counters); i++) {
-		json_int_t value = sw_integer(values, counters[i].name);
-		bool alarming = value && (!strcmp(counters[i].name, "lost") ||
-					  !strcmp(counters[i].name, "samples_lost"));
+	for (size_t i = 0; i < sw_count(counters); i++)
+		show_counter(to, values, &counters[i]);
+}
 
-		fprintf(to, "%s%12lld%s  %s\n", alarming ? sw_color(to, SW_RED) : "",
-			(long long)value, alarming ? sw_color(to, SW_PLAIN) : "",
-			counters[i].words);
+static const struct counter edge_counters[] = {
+	{"connect", "SYNs to ports that are guarded at the edge"},
+	{"allowed", "allowed"},
+	{"refused", "refused"},
+	{"audited", "SYNs and connections let through that would have been refused"},
+	{"dropped", "packets of every kind that did not pass"},
+	{"resets", "resets sent to clients"},
+	{"answers", "554 greetings sent to clients"},
+	{"malformed", "packets dropped: headers that cannot be walked, fragments"},
+	{"unknown", "packets refused of connections whose beginning was not seen"},
+	{"existing", "packets of such connections let through for the time of \"existing keep\""},
+	{"held", "packets ahead of what was read, dropped and sent again by TCP"},
+	{"tls", "connections that came to TLS as required"},
+	{"condemned", "connections ended for what was sent before TLS"},
+};
+
+static void show_interfaces(FILE *to, const json_t *interfaces)
+{
+	static const char *const heads[] = {"INTERFACE", ">INDEX", "MODE", "STATE"};
+	struct sw_table *table = sw_table_new(heads, sw_count(heads));
+	size_t i;
+	json_t *one;
+
+	json_array_foreach (interfaces, i, one) {
+		const char *problem = sw_string(one, "problem"), *mode = sw_string(one, "mode"),
+			   *kept = sw_string(one, "kept_until");
+		sw_autofree char *state = NULL;
+		char index[24], until[SW_TIME_TEXT_SIZE];
+		uint64_t then = 0;
+		bool keeps = *kept && !sw_time_parse(kept, &then) && then > sw_when_now();
+
+		snprintf(index, sizeof(index), "%lld", (long long)sw_integer(one, "index"));
+		sw_time_text(kept, 0, until);
+		if (asprintf(&state, "%s%s%s%s%s",
+			     sw_is_true(one, "attached") ? "attached" : "NOT ATTACHED",
+			     *problem ? ": " : "", problem,
+			     keeps ? "; older connections pass until " : "",
+			     keeps ? until : "") < 0)
+			continue;
+		sw_table_row(table, (const char *const[]){sw_string(one, "name"), index,
+							  *mode ? mode : "-", state});
 	}
+	fputc('\n', to);
+	if (json_array_size(interfaces))
+		sw_table_print(table, to);
+	else
+		fputs("edge      no interface is there that an edge block names\n", to);
+	sw_table_free(table);
+}
+
+/* "flows     812 of 1048576 in use (0.1 %); 3 lost their place to others". */
+static void show_fill(FILE *to, const char *label, const json_t *fill)
+{
+	json_int_t used = sw_integer(fill, "used"), room = sw_integer(fill, "room");
+	json_int_t evicted = sw_integer(fill, "evicted"), tls = sw_integer(fill, "evicted_tls");
+
+	fprintf(to, "%-10s%lld of %lld in use (%.1f %%)", label, (long long)used, (long long)room,
+		room > 0 ? 100.0 * (double)used / (double)room : 0.0);
+	if (evicted || tls)
+		fprintf(to, "; %s%lld lost their place to others%s", sw_color(to, SW_RED),
+			(long long)(evicted + tls), sw_color(to, SW_PLAIN));
+	if (tls)
+		fprintf(to, ", %lld of them in TLS", (long long)tls);
+	fputc('\n', to);
+}
+
+static void show_sources(FILE *to, const json_t *edge)
+{
+	static const char *const heads[] = {"REFUSED MOST", "INTERFACE", ">REFUSED", ">PER SECOND",
+					    "LAST"};
+	const json_t *sources = json_object_get(edge, "sources");
+	struct sw_table *table = sw_table_new(heads, sw_count(heads));
+	size_t i;
+	json_t *one;
+
+	json_array_foreach (sources, i, one) {
+		char refused[24], rate[24], last[SW_TIME_TEXT_SIZE];
+
+		snprintf(refused, sizeof(refused), "%lld", (long long)sw_integer(one, "refused"));
+		snprintf(rate, sizeof(rate), "%lld", (long long)sw_integer(one, "per_second"));
+		sw_time_text(sw_string(one, "last"), 0, last);
+		sw_table_row(table, (const char *const[]){sw_string(one, "source"),
+							  sw_string(one, "interface"), refused,
+							  rate, last});
+	}
+	if (json_array_size(sources)) {
+		fputc('\n', to);
+		sw_table_print(table, to);
+	}
+	sw_table_free(table);
+	if (sw_integer(edge, "sources_evicted"))
+		fprintf(to, "%12lld  sources lost their place in this list to others\n",
+			(long long)sw_integer(edge, "sources_evicted"));
+}
+
+static void show_edge(FILE *to, const json_t *edge)
+{
+	const json_t *values = json_object_get(edge, "counters");
+
+	if (!json_is_object(edge))
+		return;
+	show_interfaces(to, json_object_get(edge, "interfaces"));
+	fputc('\n', to);
+	show_fill(to, "flows", json_object_get(edge, "flows"));
+	show_fill(to, "gates", json_object_get(edge, "gates"));
+	fputc('\n', to);
+	for (size_t i = 0; i < sw_count(edge_counters); i++)
+		show_counter(to, values, &edge_counters[i]);
+	show_sources(to, edge);
 }
 
 static void show_problems(FILE *to, const json_t *problems)
@@ -156,6 +270,7 @@ static void status_text(FILE *to, const json_t *data, const void *context)
 	line(to, "cgroup", sw_string(data, "cgroup"));
 	show_hooks(to, json_object_get(data, "hooks"));
 	show_counters(to, json_object_get(data, "counters"));
+	show_edge(to, json_object_get(data, "edge"));
 	show_problems(to, json_object_get(data, "problems"));
 }
 
@@ -177,6 +292,7 @@ const struct sw_command sw_cmd_status = {
 	.summary = "mode, policy, hooks, counters, losses, since when",
 	.about =
 		"Shows what smtpwalld does now: the policy in force, whether the kernel has every\n"
-		"hook attached, how much was decided, and what was lost.",
+		"hook attached, how much was decided, and what was lost; and of the edge its\n"
+		"interfaces, how full its tables are, and which clients were refused most.",
 	.run = status,
 };

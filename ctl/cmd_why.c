@@ -42,7 +42,9 @@ static const struct sw_option options[] = {
 	TEXT_OPTION(cgroup, "C", "for this cgroup, told from the guarded one: /a/b"),
 	TEXT_OPTION(to, "A", "to this address"),
 	TEXT_OPTION(from, "A", "edge: from a client with this address"),
-	TEXT_OPTION(iface, "I", "edge: that comes in through this interface"),
+	TEXT_OPTION(iface, "I",
+		    "edge: that comes in through this interface (the first\n"
+		    "that an edge block names)"),
 	TEXT_OPTION(policy, "FILE", "ask this policy file; no daemon is needed"),
 };
 
@@ -65,26 +67,34 @@ static int add_address(json_t *query, const char *name, const char *address)
 	return 0;
 }
 
-static int add_edge(json_t *query, const struct args *args)
-{
-	if (!args->from != !args->iface) {
-		fputs("smtpwall why: --from and --iface go together: a client behind an "
-		      "interface\ntry: smtpwall why --help\n",
-		      stderr);
-		return SW_EXIT_USAGE;
-	}
-	if (args->iface) {
-		json_object_set_new(query, "scope", json_string("edge"));
-		json_object_set_new(query, "iface", json_string(args->iface));
-	}
-	return add_address(query, "from", args->from);
-}
-
 /* JSON carries no other text than UTF-8. */
 static int add_text(json_t *query, const char *name, const char *text)
 {
 	if (text && json_object_set_new(query, name, json_string(text)))
 		return wrong(name, "takes UTF-8 text", text);
+	return 0;
+}
+
+/* At the edge there are packets and no processes. */
+static int check_edge(const struct args *args)
+{
+	const struct {
+		const char *name;
+		bool given;
+	} host[] = {
+		{"pid", args->pid > 0}, {"exe", args->exe},   {"user", args->user},
+		{"group", args->group}, {"unit", args->unit}, {"cgroup", args->cgroup},
+	};
+
+	for (size_t i = 0; i < sw_count(host); i++) {
+		if (!host[i].given)
+			continue;
+		fprintf(stderr,
+			"smtpwall why: --%s asks about a program of this machine, --%s about "
+			"traffic that it\nforwards: not both at once\ntry: smtpwall why --help\n",
+			host[i].name, args->from ? "from" : "iface");
+		return SW_EXIT_USAGE;
+	}
 	return 0;
 }
 
@@ -117,7 +127,9 @@ static int add_options(json_t *query, const struct args *args)
 		r = add_text(query, "unit", args->unit);
 	if (!r)
 		r = add_address(query, "to", args->to);
-	return r ? r : add_edge(query, args);
+	if (!r)
+		r = add_address(query, "from", args->from);
+	return r ? r : add_text(query, "iface", args->iface);
 }
 
 /* The guarded cgroup in the cgroup-v2 tree, malloc'ed. A policy file is read for the root of it. */
@@ -253,11 +265,21 @@ static void show_cgroup(FILE *to, const json_t *query)
 		show_member(to, query, "cgroup", "cgroup", "--cgroup");
 }
 
+static bool is_edge(const json_t *query)
+{
+	return !strcmp(sw_string(query, "scope"), "edge");
+}
+
 static void show_question(FILE *to, const json_t *query)
 {
-	if (*sw_string(query, "iface")) {
+	if (is_edge(query)) {
 		show_member(to, query, "client", "from", "--from");
-		show_member(to, query, "interface", "iface", "--iface");
+		if (*sw_string(query, "iface"))
+			show_member(to, query, "interface", "iface", "--iface");
+		else
+			fputs("  interface not given (--iface): the first that an edge block "
+			      "names\n",
+			      to);
 	} else {
 		show_member(to, query, "program", "exe", "--exe");
 		show_user(to, query);
@@ -296,32 +318,55 @@ static void show_tls(FILE *to, const json_t *data)
 		fputs("; a PROXY protocol header may stand before it", to);
 }
 
-/* What a verdict means for the program that connects. */
+/* What a verdict means for the program that connects, here or behind a router. */
+static const struct meaning {
+	const char *verdict, *here, *edge;
+	enum sw_color color;
+} meanings[] = {
+	{"allow", "allowed", "let through", SW_GREEN},
+	{"reject", "refused at once with \"Permission denied\"",
+	 "refused at once: it is answered with a TCP reset", SW_RED},
+	{"drop", "refused at once with \"Permission denied\"",
+	 "dropped: the client waits until it gives up", SW_RED},
+	{"redirect", "sent to ", "", SW_YELLOW},
+	{"audit", "allowed and recorded", "let through and recorded", SW_YELLOW},
+};
+
 static void show_verdict(FILE *to, const json_t *data)
 {
-	static const struct {
-		const char *verdict, *words;
-		enum sw_color color;
-	} verdicts[] = {
-		{"allow", "allowed", SW_GREEN},
-		{"reject", "refused at once with \"Permission denied\"", SW_RED},
-		{"drop", "refused at once with \"Permission denied\"", SW_RED},
-		{"redirect", "sent to ", SW_YELLOW},
-		{"audit", "allowed and recorded", SW_YELLOW},
-	};
 	const char *verdict = sw_string(data, "verdict");
+	bool edge = is_edge(json_object_get(data, "query"));
 	sw_autofree char *redirect = sw_escaped(sw_string(data, "redirect"));
+	sw_autofree char *text = sw_escaped(sw_string(data, "text"));
+	bool audited = !strcmp(verdict, "audit") && strcmp(sw_string(data, "reason"), "none");
 
-	for (size_t i = 0; i < sw_count(verdicts); i++) {
-		if (strcmp(verdicts[i].verdict, verdict))
+	for (size_t i = 0; i < sw_count(meanings); i++) {
+		const struct meaning *one = &meanings[i];
+
+		if (strcmp(one->verdict, verdict))
 			continue;
-		fprintf(to, "%s%s%s%s", sw_color(to, verdicts[i].color), verdicts[i].words,
-			redirect, sw_color(to, SW_PLAIN));
+		fputs(sw_color(to, one->color), to);
+		if (sw_is_true(data, "answer") && !audited)
+			fprintf(to, "refused: it is answered with \"554 5.7.1 %s\"", text);
+		else
+			fprintf(to, "%s%s", edge ? one->edge : one->here, redirect);
+		fputs(sw_color(to, SW_PLAIN), to);
 	}
-	if (!strcmp(verdict, "audit") && strcmp(sw_string(data, "reason"), "none"))
+	if (audited)
 		fputs("; it would be refused if the mode were enforce", to);
 	show_tls(to, data);
 	fputc('\n', to);
+}
+
+/* Why nothing is decided. */
+static const char *unguarded_words(const json_t *data, const json_t *query)
+{
+	if (sw_is_true(data, "outside"))
+		return "the process is not guarded";
+	if (!is_edge(query))
+		return "no rule names this port";
+	return *sw_string(query, "iface") ? "no edge block names this port on this interface"
+					  : "no edge block names this port";
 }
 
 static void why_text(FILE *to, const json_t *data, const void *context)
@@ -332,15 +377,12 @@ static void why_text(FILE *to, const json_t *data, const void *context)
 	size_t i;
 
 	(void)context;
-	fprintf(to, "A connection to port %lld would be ", (long long)sw_integer(query, "port"));
+	fprintf(to, "A %sconnection to port %lld would be ", is_edge(query) ? "forwarded " : "",
+		(long long)sw_integer(query, "port"));
 	if (sw_is_true(data, "guarded"))
 		show_verdict(to, data);
-	else if (*sw_string(query, "iface"))
-		fputs("let through: nothing is guarded at the edge\n", to);
-	else if (sw_is_true(data, "outside"))
-		fputs("let through: the process is not guarded\n", to);
 	else
-		fputs("let through: no rule names this port\n", to);
+		fprintf(to, "let through: %s\n", unguarded_words(data, query));
 	show_question(to, query);
 	if (sw_is_true(data, "guarded")) {
 		if (sw_integer(data, "rule"))
@@ -402,10 +444,14 @@ static int why(struct sw_ctl *ctl, int argc, char **argv)
 	struct args args = {.port = -1, .pid = -1};
 	json_auto_t *query = NULL, *notes = json_array(), *answer = NULL;
 	int r = sw_ctl_arguments(ctl, &sw_cmd_why, argc, argv, &args);
+	bool edge = args.from || args.iface;
 
 	if (r >= 0)
 		return r;
-	query = json_pack("{s:i, s:s}", "port", (int)args.port, "scope", "host");
+	r = edge ? check_edge(&args) : 0;
+	if (r)
+		return r;
+	query = json_pack("{s:i, s:s}", "port", (int)args.port, "scope", edge ? "edge" : "host");
 	r = answer_query(ctl, &args, query, notes, &answer);
 	if (r)
 		return r;
@@ -421,7 +467,9 @@ const struct sw_command sw_cmd_why = {
 	.summary = "what would happen to a connection, by which rule, why",
 	.about =
 		"Says what would happen to a connection, which rule decides, and why. What is not\n"
-		"given is taken as one that no rule names.\n"
+		"given is taken as one that no rule names. With --from or --iface it is about "
+		"one\n"
+		"that this machine forwards: then edge blocks decide, by address and interface.\n"
 		"Exit code: 0 when the connection would pass; 1 when it would be refused.",
 	.options = options,
 	.n_options = sw_count(options),

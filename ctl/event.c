@@ -41,6 +41,22 @@ static void show_destination(FILE *to, const json_t *event)
 	show(to, " (sent to ", sw_string(event, "redirect"), ")");
 }
 
+/* Who it was at the edge: "198.51.100.7 (tap3 02:00:00:00:00:07 vlan 100.7 session 4)". */
+static void show_client(FILE *to, const json_t *event)
+{
+	json_t *id;
+	size_t i;
+
+	show(to, "  ", sw_string(event, "src"), "");
+	show(to, " (", sw_string(event, "interface"), "");
+	show(to, " ", sw_string(event, "mac"), "");
+	json_array_foreach (json_object_get(event, "vlan"), i, id)
+		fprintf(to, "%s%lld", i ? "." : " vlan ", (long long)json_integer_value(id));
+	if (json_is_integer(json_object_get(event, "pppoe_session")))
+		fprintf(to, " session %lld", (long long)sw_integer(event, "pppoe_session"));
+	fputc(')', to);
+}
+
 /* Who it was: by name where there is one, and by program or, without a path, by its short name. */
 static void show_caller(FILE *to, const json_t *event)
 {
@@ -95,7 +111,10 @@ void sw_event_text(FILE *to, const json_t *event, const void *context)
 	fputs(time, to);
 	show_verdict(to, sw_string(event, "verdict"));
 	show_destination(to, event);
-	show_caller(to, event);
+	if (strcmp(sw_string(event, "kind"), "edge"))
+		show_caller(to, event);
+	else
+		show_client(to, event);
 	show_why(to, event);
 	fputc('\n', to);
 }

@@ -174,6 +174,7 @@ json_t *sw_query_eval(const json_t *query, const struct sw_image *image)
 		.exe = json_string_value(json_object_get(query, "exe")),
 		.unit = json_string_value(json_object_get(query, "unit")),
 		.cgroup = json_string_value(json_object_get(query, "cgroup")),
+		.interface = json_string_value(json_object_get(query, "iface")),
 	};
 	sw_autofree uint32_t *groups = groups_of(query, &question.n_groups);
 	struct sw_answer answer = {0};
@@ -183,6 +184,7 @@ json_t *sw_query_eval(const json_t *query, const struct sw_image *image)
 	question.has_group = id_of(query, "gid", &question.group);
 	question.has_to = !sw_addr_parse(sw_string(query, "to"), question.to);
 	question.to_is_local = question.has_to && is_local(question.to);
+	question.has_from = !sw_addr_parse(sw_string(query, "from"), question.from);
 	sw_image_eval(image, &question, &answer);
 	return sw_answer_json(&answer);
 }

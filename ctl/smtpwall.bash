@@ -37,6 +37,7 @@ _smtpwall_value() { # OPTION WORD
 	--policy | --exe) mapfile -t COMPREPLY < <(compgen -f -- "$2") ;;
 	--user) mapfile -t COMPREPLY < <(compgen -u -- "$2") ;;
 	--group) mapfile -t COMPREPLY < <(compgen -g -- "$2") ;;
+	--as) mapfile -t COMPREPLY < <(compgen -W 'edge host' -- "$2") ;;
 	--existing) mapfile -t COMPREPLY < <(compgen -W 'keep close' -- "$2") ;;
 	--port) mapfile -t COMPREPLY < <(compgen -W '25 465 587 2525' -- "$2") ;;
 	--confirm) mapfile -t COMPREPLY < <(compgen -W '60 300' -- "$2") ;;

@@ -220,6 +220,17 @@ void sw_daemon_tell_policy(struct sw_daemon *daemon)
 	       sw_daemon_mode(daemon));
 }
 
+static void tell_unanswered(struct sw_daemon *daemon)
+{
+	unsigned int n = sw_slots_unanswered(&daemon->slots);
+
+	if (n)
+		sw_daemon_incident(daemon,
+				   "no socket on loopback could be opened for the answers of %u "
+				   "rules: what they refuse is refused without a word",
+				   n);
+}
+
 static int apply_changed(struct sw_daemon *daemon, struct sw_apply *apply, struct sw_fault *fault)
 {
 	uint64_t in = (uint64_t)apply->confirm_seconds * NS;
@@ -237,6 +248,7 @@ static int apply_changed(struct sw_daemon *daemon, struct sw_apply *apply, struc
 		return -1;
 	active = sw_slots_active(&daemon->slots);
 	sw_kernel_set_existing_close(daemon->kernel, apply->close ? active->generation : 0);
+	tell_unanswered(daemon);
 	/* A start that fails from here on has put nothing in force: it tells when it is through. */
 	if (daemon->attached)
 		sw_daemon_tell_policy(daemon);

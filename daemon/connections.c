@@ -89,33 +89,81 @@ static json_t *flow_json(struct sw_daemon *daemon, const struct list *list,
 	return sw_flow_json(flow, &about);
 }
 
-json_t *sw_daemon_flows(struct sw_daemon *daemon, struct sw_fault *fault)
+/* Does the object of the edge come before the connection of the host? Live ones first, then the newest. */
+static bool edge_first(const json_t *edge, const struct sw_flow *host, uint64_t now_ns)
 {
-	sw_cleanup(list_cleanup) struct list list = {};
-	size_t room = SW_FRAME_MAX - FRAME_REST, size, i;
-	json_t *flows, *answer;
+	bool live = json_is_true(json_object_get(edge, "live"));
+	json_int_t age = json_integer_value(json_object_get(edge, "age_seconds"));
 
-	if (read_list(daemon, &list, fault) < 0)
-		return NULL;
-	flows = json_array();
-	for (i = 0; i < list.n; i++) {
-		json_t *object;
+	if (live != !host->ended_ns)
+		return live;
+	return now_ns > host->opened_ns && (uint64_t)age < (now_ns - host->opened_ns) / 1000000000u;
+}
+
+/* The objects of one answer, as long as there is room. */
+struct answer {
+	json_t *flows;
+	size_t room;
+};
+
+/* Takes `object`. False: there is no room for it. */
+static bool put(struct answer *answer, json_t *object)
+{
+	size_t size = object ? json_dumpb(object, NULL, 0, JSON_COMPACT) + 1 : 0;
+
+	if (!object || size > answer->room) {
+		json_decref(object);
+		return false;
+	}
+	answer->room -= size;
+	json_array_append_new(answer->flows, object);
+	return true;
+}
+
+/* Both lists are in order; they become one. Returns how many did not fit. */
+static size_t merge(struct sw_daemon *daemon, const struct list *list, const json_t *edge,
+		    struct answer *answer)
+{
+	uint64_t now_ns = sw_now_ns(CLOCK_BOOTTIME);
+	size_t host_at = 0, edge_at = 0, total = list->n + json_array_size(edge);
+
+	for (size_t i = 0; i < total; i++) {
+		json_t *next = json_array_get(edge, edge_at);
+		bool from_edge = next && (host_at == list->n ||
+					  edge_first(next, &list->entries[host_at].flow, now_ns));
 
 		/* A long list takes a while, and no violation is to wait for it. */
 		if (i % EVENTS_EVERY == 0)
 			sw_kernel_events_read(daemon->kernel);
-		object = flow_json(daemon, &list, &list.entries[i]);
-		size = json_dumpb(object, NULL, 0, JSON_COMPACT) + 1;
-		if (!object || size > room) {
-			json_decref(object);
-			break;
-		}
-		room -= size;
-		json_array_append_new(flows, object);
+		if (!put(answer, from_edge ? json_incref(next)
+					   : flow_json(daemon, list, &list->entries[host_at])))
+			return total - i;
+		if (from_edge)
+			edge_at++;
+		else
+			host_at++;
 	}
+	return 0;
+}
+
+json_t *sw_daemon_flows(struct sw_daemon *daemon, struct sw_fault *fault)
+{
+	sw_cleanup(list_cleanup) struct list list = {};
+	struct answer all = {.room = SW_FRAME_MAX - FRAME_REST};
+	size_t left_out, more;
+	json_auto_t *edge = NULL;
+	json_t *answer;
+
+	if (read_list(daemon, &list, fault) < 0)
+		return NULL;
+	edge = sw_daemon_edge_flows(daemon, &more, fault);
+	if (!edge)
+		return NULL;
+	all.flows = json_array();
+	left_out = more + merge(daemon, &list, edge, &all);
 	/* Nothing else may come that would tell the events which have been put off for their sample. */
 	sw_daemon_read_samples(daemon);
-	answer = json_pack("{s:o, s:I}", "flows", flows, "left_out", (json_int_t)(list.n - i));
+	answer = json_pack("{s:o, s:I}", "flows", all.flows, "left_out", (json_int_t)left_out);
 	if (!answer)
 		sw_fault(fault, SW_EXIT_KERNEL, "out of memory");
 	return answer;

@@ -11,7 +11,9 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
+#include "daemon/answer.h"
 #include "daemon/control.h"
+#include "daemon/edge.h"
 #include "daemon/events.h"
 #include "daemon/flows.h"
 #include "daemon/inspect.h"
@@ -37,6 +39,8 @@ struct sw_daemon {
 	uint64_t since_ns; /* CLOCK_REALTIME */
 
 	struct sw_kernel *kernel;
+	struct sw_edges *edges;
+	struct sw_answers *answers;
 	struct sw_slots slots;
 	struct sw_hook_state hooks[SW_HOOK_MAX];
 	bool attached; /* sw_kernel_attach() was done */
@@ -157,6 +161,15 @@ void sw_daemon_sample(void *data, const void *bytes, size_t size);
 /* Every connection that the kernel knows of, live ones first, of each kind the newest first: members
    `flows` and `left_out` of the answer in proto.h. NULL after filling *fault. */
 json_t *sw_daemon_flows(struct sw_daemon *daemon, struct sw_fault *fault);
+
+/* ---- edge_status.c ---- */
+
+/* The member `edge` of the answer to `status`: null while nothing of it is in the kernel. */
+json_t *sw_daemon_edge_status(struct sw_daemon *daemon);
+
+/* Connections through the edge, as objects of proto.h, live ones first, of each kind the newest first; *left_out
+   is how many more there are. NULL after filling *fault. */
+json_t *sw_daemon_edge_flows(struct sw_daemon *daemon, size_t *left_out, struct sw_fault *fault);
 
 /* ---- requests.c ---- */
 

@@ -13,6 +13,8 @@
 #include "daemon/policy/text.h"
 #include "daemon/proto.h"
 
+#define MAC_SIZE 18
+
 static bool ends(const char *text, size_t size)
 {
 	return memchr(text, '\0', size) != NULL;
@@ -128,8 +130,11 @@ static void set_rule(json_t *object, const struct sw_event *event, const struct 
 	json_object_set_new(object, "line", rule ? json_integer(rule->line) : json_null());
 	json_object_set_new(object, "rule_text", sw_json_text(rule ? rule->rule : NULL));
 	json_object_set_new(object, "text", sw_json_text(rule ? rule->text : NULL));
-	json_object_set_new(object, "scope",
-			    json_string(sw_scope_name(rule ? rule->scope : SW_SCOPE_HOST)));
+	json_object_set_new(
+		object, "scope",
+		json_string(sw_scope_name(rule                           ? rule->scope
+					  : event->kind == SW_EVENT_EDGE ? SW_SCOPE_EDGE
+									 : SW_SCOPE_HOST)));
 }
 
 static void set_ends(json_t *object, const struct sw_event *event)
@@ -144,9 +149,11 @@ static void set_ends(json_t *object, const struct sw_event *event)
 			    bound ? json_integer(event->src_port) : json_null());
 	json_object_set_new(object, "dst", sw_json_address(event->dst));
 	json_object_set_new(object, "dst_port", json_integer(event->dst_port));
+	/* One that is refused with an answer goes to the daemon, which is nobody's redirect. */
 	json_object_set_new(object, "redirect",
-			    event->new_port ? sw_json_end(event->new_dst, event->new_port)
-					    : json_null());
+			    event->new_port && event->verdict != SW_VERDICT_REJECT
+				    ? sw_json_end(event->new_dst, event->new_port)
+				    : json_null());
 }
 
 /* ---- what the gate saw ---- */
@@ -159,7 +166,7 @@ static bool command(const struct sw_event *event, char to[static SW_COMMAND_SIZE
 static void set_gate(json_t *object, const struct sw_event *event,
 		     const struct sw_event_about *about)
 {
-	bool gate = event->kind == SW_EVENT_GATE;
+	bool gate = event->kind == SW_EVENT_GATE || event->kind == SW_EVENT_EDGE;
 	char verb[SW_COMMAND_SIZE];
 
 	json_object_set_new(object, "tls",
@@ -174,12 +181,57 @@ static void set_gate(json_t *object, const struct sw_event *event,
 	json_object_set_new(object, "verb", sw_json_text(verb));
 }
 
+/* ---- where it came in ---- */
+
+static bool has_mac(const struct sw_event *event)
+{
+	static const uint8_t none[sizeof(event->mac)];
+
+	return memcmp(event->mac, none, sizeof(none)) != 0;
+}
+
+static void mac_text(const struct sw_event *event, char to[static MAC_SIZE])
+{
+	const uint8_t *mac = event->mac;
+
+	snprintf(to, MAC_SIZE, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
+		 mac[4], mac[5]);
+}
+
+static void interface_text(const struct sw_event *event, const struct sw_event_about *about,
+			   char to[static SW_SHOWN_SIZE])
+{
+	if (about->interface)
+		sw_text_escape(about->interface, strlen(about->interface), to, SW_SHOWN_SIZE);
+	else
+		snprintf(to, SW_SHOWN_SIZE, "%u", event->interface);
+}
+
+static void set_where(json_t *object, const struct sw_event *event,
+		      const struct sw_event_about *about)
+{
+	char name[SW_SHOWN_SIZE], mac[MAC_SIZE];
+	json_t *vlan = json_array();
+
+	interface_text(event, about, name);
+	mac_text(event, mac);
+	for (size_t i = 0; i < sw_count(event->vlan); i++)
+		if (event->vlan[i])
+			json_array_append_new(vlan, json_integer(event->vlan[i]));
+	json_object_set_new(object, "interface", json_string(name));
+	json_object_set_new(object, "mac", has_mac(event) ? json_string(mac) : json_null());
+	json_object_set_new(object, "vlan", vlan);
+	json_object_set_new(object, "pppoe_session",
+			    event->session ? json_integer(event->session) : json_null());
+}
+
 json_t *sw_event_json(const struct sw_event *event, const struct sw_event_about *about)
 {
 	static const char *const kinds[] = {
 		[SW_EVENT_CONNECT] = "connect",
 		[SW_EVENT_PACKET] = "packet",
 		[SW_EVENT_GATE] = "gate",
+		[SW_EVENT_EDGE] = "edge",
 	};
 	static_assert(sw_count(kinds) == SW_EVENT_KIND_MAX, "a name for each kind");
 	json_t *object = json_object();
@@ -194,7 +246,12 @@ json_t *sw_event_json(const struct sw_event *event, const struct sw_event_about 
 	json_object_set_new(object, "reason", json_string(sw_reason_name(event->reason)));
 	set_rule(object, event, about->rule);
 	set_ends(object, event);
-	sw_json_set_caller(object, &event->caller, about->user, about->group);
+	if (event->kind == SW_EVENT_EDGE) {
+		sw_json_set_no_caller(object);
+		set_where(object, event, about);
+	} else {
+		sw_json_set_caller(object, &event->caller, about->user, about->group);
+	}
 	set_gate(object, event, about);
 	json_object_set_new(object, "generation", json_integer((json_int_t)event->generation));
 	json_object_set_new(object, "suppressed", json_integer(event->suppressed));
@@ -202,6 +259,12 @@ json_t *sw_event_json(const struct sw_event *event, const struct sw_event_about 
 }
 
 /* ---- lines ---- */
+
+/* At the edge: the gate's reasons, those of a connection that was let through first. */
+static bool did_wrong(const struct sw_event *event)
+{
+	return event->reason >= SW_REASON_CLEARTEXT_COMMAND;
+}
 
 static const char *what_happened(const struct sw_event *event)
 {
@@ -214,8 +277,13 @@ static const char *what_happened(const struct sw_event *event)
 		return "reset";
 	case SW_VERDICT_AUDIT:
 		/* Of a connection that was open the words that follow say what it did. */
+		if (event->kind == SW_EVENT_EDGE)
+			return did_wrong(event) || !event->reason ? "recorded" : "would be refused";
 		return event->reason && event->kind != SW_EVENT_GATE ? "would be refused"
 								     : "recorded";
+	case SW_VERDICT_DROP:
+		/* A program is told; who sends through the edge waits in vain. */
+		return event->kind == SW_EVENT_EDGE ? "dropped" : "refused";
 	default:
 		return "refused";
 	}
@@ -240,6 +308,28 @@ static void print_caller(const struct sw_caller *caller, const char *user, FILE 
 		fprintf(to, ", unit %s", unit_shown);
 	if (sw_caller_note(caller))
 		fprintf(to, "; %s", sw_caller_note(caller));
+	fputc(')', to);
+}
+
+/* "192.0.2.7 port 40000 (tap3, 52:54:00:12:34:56, VLAN 7)" */
+static void print_source(const struct sw_event *event, const struct sw_event_about *about, FILE *to)
+{
+	char src[SW_ADDR_SIZE], name[SW_SHOWN_SIZE], mac[MAC_SIZE];
+
+	sw_addr_format(event->src, src);
+	interface_text(event, about, name);
+	mac_text(event, mac);
+	fprintf(to, "%s", src);
+	if (event->src_port)
+		fprintf(to, " port %u", event->src_port);
+	fprintf(to, " (%s%s", about->interface ? "" : "interface ", name);
+	if (has_mac(event))
+		fprintf(to, ", %s", mac);
+	for (size_t i = 0; i < sw_count(event->vlan); i++)
+		if (event->vlan[i])
+			fprintf(to, ", VLAN %u", event->vlan[i]);
+	if (event->session)
+		fprintf(to, ", PPPoE session %u", event->session);
 	fputc(')', to);
 }
 
@@ -293,6 +383,19 @@ static bool print_gate(const struct sw_event *event, FILE *to)
 	}
 }
 
+static void print_reason(const struct sw_event *event, FILE *to)
+{
+	bool edge = event->kind == SW_EVENT_EDGE;
+
+	if ((edge || event->kind == SW_EVENT_GATE) && print_gate(event, to))
+		return;
+	/* The reason's words are about sockets of this machine. */
+	if (edge && event->reason == SW_REASON_UNATTRIBUTED)
+		fputs("the beginning of the connection was not seen, or is forgotten", to);
+	else
+		fputs(sw_reason_words(event->reason), to);
+}
+
 static void print_why(const struct sw_event *event, const struct sw_rule_info *rule, FILE *to)
 {
 	char text[4 * sizeof(rule->rule)];
@@ -306,8 +409,7 @@ static void print_why(const struct sw_event *event, const struct sw_rule_info *r
 	/* "A rule says so" says nothing next to the rule. */
 	if (event->reason != SW_REASON_NONE && event->reason != SW_REASON_NOT_PERMITTED) {
 		fputs(": ", to);
-		if (event->kind != SW_EVENT_GATE || !print_gate(event, to))
-			fputs(sw_reason_words(event->reason), to);
+		print_reason(event, to);
 	}
 	if (event->suppressed)
 		fprintf(to, " (and %u more like it)", event->suppressed);
@@ -323,9 +425,14 @@ void sw_event_line(const struct sw_event *event, const struct sw_event_about *ab
 		strcpy(clock, "--:--:--");
 	sw_addr_format(event->dst, dst);
 	fprintf(to, "%s  %s  ", clock, what_happened(event));
-	print_caller(&event->caller, about->user, to);
+	if (event->kind == SW_EVENT_EDGE)
+		print_source(event, about, to);
+	else
+		print_caller(&event->caller, about->user, to);
 	fprintf(to, " -> %s port %u", dst, event->dst_port);
-	if (event->new_port) {
+	if (event->new_port && event->verdict == SW_VERDICT_REJECT) {
+		fputs(" (and told so)", to);
+	} else if (event->new_port) {
 		sw_addr_format(event->new_dst, dst);
 		fprintf(to, ", to %s port %u instead", dst, event->new_port);
 	}

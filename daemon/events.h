@@ -32,6 +32,7 @@ struct sw_event_about {
 	const struct sw_rule_info *rule; /* NULL: no rule decided, or it is not known any more */
 	const char *user, *group;        /* NULL: no name */
 	const char *sni;                 /* NULL: not known */
+	const char *interface;           /* edge: its name; NULL: it is not there any more */
 };
 
 /* The event object of proto.h. NULL: out of memory. */

@@ -222,6 +222,7 @@ json_t *sw_flow_json(const struct sw_flow *flow, const struct sw_flow_about *abo
 
 	if (!object)
 		return NULL;
+	json_object_set_new(object, "scope", json_string(sw_scope_name(SW_SCOPE_HOST)));
 	sw_json_set_caller(object, &flow->caller, about->user, about->group);
 	set_ends(object, flow);
 	json_object_set_new(object, "rule", json_integer(flow->rule + 1));

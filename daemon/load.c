@@ -6,6 +6,7 @@
 #include <sys/utsname.h>
 
 #include "bpf/host.skel.h"
+#include "daemon/load_edge.h"
 #include "daemon/load_internal.h"
 
 #define OLDEST_MAJOR 6
@@ -166,6 +167,7 @@ void sw_kernel_close(struct sw_kernel *kernel)
 {
 	if (!kernel)
 		return;
+	sw_edge_close(kernel);
 	ring_buffer__free(kernel->events.ring);
 	ring_buffer__free(kernel->samples.ring);
 	if (kernel->samples_end)
@@ -300,6 +302,7 @@ int sw_kernel_open(const char *pin_dir, int cgroup_fd, struct sw_kernel **kernel
 	error = sw_fence_open(new);
 	if (error)
 		return sw_kernel_refused(fault, "cannot make a map", -error);
+	new->went_on = new->pins == SW_PINS_CURRENT;
 	*kernel = sw_take(new);
 	return 0;
 }

@@ -102,6 +102,10 @@ int sw_kernel_fill(struct sw_kernel *kernel, const struct sw_image *image, const
 int sw_kernel_switch(struct sw_kernel *kernel, struct sw_fault *fault);
 
 void sw_kernel_set_confirm(struct sw_kernel *kernel, uint64_t realtime_ns); /* 0: none */
+
+/* The ports (0: none) to which a rule with SW_RULE_ANSWER sends; also of the slot in force. */
+void sw_kernel_set_answer_ports(struct sw_kernel *kernel, unsigned int slot, unsigned int rule,
+				uint16_t port4, uint16_t port6);
 void sw_kernel_set_existing_close(struct sw_kernel *kernel, uint64_t generation);
 
 /* What people want to know of a slot. 0 or -errno. */

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "daemon/load_edge.h"
 #include "daemon/load_internal.h"
 
 /* The kernel's internal errno for "not supported", which it lets out to user space. */
@@ -146,6 +147,8 @@ int sw_kernel_fill(struct sw_kernel *kernel, const struct sw_image *image, const
 	error = clear_hits(kernel, slot);
 	if (!error)
 		error = write_info(kernel, slot, image, path);
+	if (!error && kernel->edge)
+		error = sw_edge_fill(kernel, slot, image);
 	if (error)
 		return sw_kernel_refused(fault, "cannot write the policy's particulars", -error);
 	memcpy(policy, &image->policy, sizeof(*policy));
@@ -210,6 +213,15 @@ const struct sw_policy *sw_kernel_policy(const struct sw_kernel *kernel)
 void sw_kernel_set_confirm(struct sw_kernel *kernel, uint64_t realtime_ns)
 {
 	__atomic_store_n(&kernel->head->confirm_before, realtime_ns, __ATOMIC_SEQ_CST);
+}
+
+void sw_kernel_set_answer_ports(struct sw_kernel *kernel, unsigned int slot, unsigned int rule,
+				uint16_t port4, uint16_t port6)
+{
+	struct sw_rule *to = &kernel->head->slot[slot & 1].rules[rule % SW_RULES_MAX];
+
+	__atomic_store_n(&to->port4, port4, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&to->port6, port6, __ATOMIC_SEQ_CST);
 }
 
 void sw_kernel_set_existing_close(struct sw_kernel *kernel, uint64_t generation)

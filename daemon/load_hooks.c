@@ -39,8 +39,8 @@ static int program_info(int fd, struct bpf_prog_info *info, uint32_t maps[static
 	return info->nr_map_ids <= MAPS_MAX ? 0 : -E2BIG;
 }
 
-/* The same instructions on the same maps. The tag alone would not do: it leaves the maps out. */
-static bool same_program(int a, int b)
+/* The tag alone would not do: it leaves the maps out. */
+bool sw_same_program(int a, int b)
 {
 	uint32_t maps_a[MAPS_MAX], maps_b[MAPS_MAX];
 	struct bpf_prog_info info_a, info_b;
@@ -96,7 +96,7 @@ static int take_over_link(struct sw_kernel *kernel, int hook, const struct bpf_l
 	/* The program in effect is had through its pin: by id it would need CAP_SYS_ADMIN. */
 	if (sw_pin_open(kernel->pin_dir, sw_hook_rows[hook].program, &old) == SW_PIN_PROGRAM &&
 	    bpf_obj_get_info_by_fd(old, &info, &size) == 0 && info.id == link->prog_id &&
-	    same_program(old, kernel->programs[hook])) {
+	    sw_same_program(old, kernel->programs[hook])) {
 		kernel->program_ids[hook] = link->prog_id;
 		return 0;
 	}
@@ -264,6 +264,8 @@ unsigned int sw_kernel_check(struct sw_kernel *kernel, struct sw_hook_state stat
 int sw_pins_detach(const char *pin_dir, bool *found, struct sw_fault *fault)
 {
 	*found = false;
+	if (sw_edge_pins_detach(pin_dir, found, fault) < 0)
+		return -1;
 	for (int i = SW_HOOK_MAX - 1; i >= 0; i--) {
 		const char *name = sw_hook_rows[i].link;
 		sw_autoclose int fd = -1;
@@ -294,5 +296,6 @@ int sw_kernel_detach(struct sw_kernel *kernel, struct sw_fault *fault)
 	for (int i = SW_HOOK_MAX - 1; i >= 0; i--)
 		if (kernel->links[i] >= 0)
 			bpf_link_detach(kernel->links[i]);
+	sw_edge_detach_all(kernel);
 	return sw_pins_detach(kernel->pin_dir, &found, fault);
 }

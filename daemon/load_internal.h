@@ -75,8 +75,10 @@ struct sw_kernel {
 	int fence[2];        /* an outer map of our own and its inner map: see load_fill.c */
 	int cpus;
 	struct sw_reader events, samples;
-	const uint64_t *samples_end; /* mapped: how far programs have written, in bytes */
-	int wipe;                    /* the program that overwrites them; borrowed */
+	const uint64_t *samples_end;  /* mapped: how far programs have written, in bytes */
+	int wipe;                     /* the program that overwrites them; borrowed */
+	bool went_on;                 /* the maps were pinned and current when this was opened */
+	struct sw_edge_objects *edge; /* load_edge_internal.h; NULL: not open */
 };
 
 static inline int sw_map_fd(const struct sw_kernel *kernel, enum sw_map map)
@@ -110,6 +112,19 @@ void sw_pins_remove_objects(const char *pin_dir);
 
 /* load_hooks.c: id and cgroup (0: detached) of a link; 0 or -errno. */
 int sw_link_info(int fd, struct bpf_link_info *info);
+
+/* load_hooks.c: the same instructions on the same maps? */
+bool sw_same_program(int a, int b);
+
+/* load_edge_pins.c: the edge's part of what load_pins.c and load_hooks.c do. */
+enum sw_pin_kind sw_edge_pin_kind(const char *name); /* as kind_expected() */
+void sw_edge_pins_remove_objects(const char *pin_dir);
+
+/* *found is set when there was something, else left as it is. */
+int sw_edge_pins_detach(const char *pin_dir, bool *found, struct sw_fault *fault);
+
+/* load_edge_hooks.c: from what this process attached to, where pins may be gone. */
+void sw_edge_detach_all(struct sw_kernel *kernel);
 
 /* load_fill.c: the fence; 0 or -errno. */
 int sw_fence_open(struct sw_kernel *kernel);

@@ -109,7 +109,7 @@ static enum sw_pin_kind kind_expected(const char *name)
 		if (strcmp(name, sw_hook_rows[i].link) == 0)
 			return SW_PIN_LINK;
 	}
-	return SW_PIN_OTHER;
+	return sw_edge_pin_kind(name);
 }
 
 static int foreign(const struct sw_kernel *kernel, const char *name, const char *why,
@@ -306,4 +306,5 @@ void sw_pins_remove_objects(const char *pin_dir)
 		sw_pin_remove(pin_dir, sw_map_names[i]);
 	for (int i = 0; i < SW_HOOK_MAX; i++)
 		sw_pin_remove(pin_dir, sw_hook_rows[i].program);
+	sw_edge_pins_remove_objects(pin_dir);
 }

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "daemon/base.h"
 #include "daemon/policy/policy.h"
 #include "daemon/policy/text.h"
 #include "daemon/proto.h"
@@ -74,4 +75,13 @@ void sw_json_set_caller(json_t *object, const struct sw_caller *caller, const ch
 	json_object_set_new(object, "group", sw_json_text(group));
 	json_object_set_new(object, "unit", sw_json_text(unit));
 	json_object_set_new(object, "cgroup", sw_json_text(caller->cgroup));
+}
+
+void sw_json_set_no_caller(json_t *object)
+{
+	static const char *const names[] = {"pid", "exe",  "exe_note", "comm", "uid",
+					    "gid", "user", "group",    "unit", "cgroup"};
+
+	for (size_t i = 0; i < sw_count(names); i++)
+		json_object_set_new(object, names[i], json_null());
 }

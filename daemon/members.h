@@ -26,6 +26,9 @@ json_t *sw_json_end(const uint8_t addr[16], uint16_t port); /* "192.0.2.1:25", "
 void sw_json_set_caller(json_t *object, const struct sw_caller *caller, const char *user,
 			const char *group);
 
+/* The same members, all null: of what was forwarded it is not known. */
+void sw_json_set_no_caller(json_t *object);
+
 /* What must be known about `exe`; NULL: nothing. */
 const char *sw_caller_note(const struct sw_caller *caller);
 

@@ -1,40 +1,82 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
 #include <stddef.h>
 #include <string.h>
 
 #include "daemon/base.h"
 #include "daemon/options.h"
 
-/* The table is the usage text and the parser at once. An option with a `word` takes a value. */
+static bool take_flows(struct sw_options *options, const char *value)
+{
+	char *end;
+	unsigned long number;
+
+	if (*value < '0' || *value > '9')
+		return false;
+	errno = 0;
+	number = strtoul(value, &end, 10);
+	if (*end || errno || number < SW_EDGE_FLOWS_MIN || number > SW_EDGE_FLOWS_LIMIT)
+		return false;
+	options->edge_flows = (uint32_t)number;
+	return true;
+}
+
+static bool take_xdp(struct sw_options *options, const char *value)
+{
+	static const char *const names[] = {
+		[SW_XDP_AUTO] = "auto", [SW_XDP_NATIVE] = "native", [SW_XDP_GENERIC] = "generic"};
+
+	for (unsigned int i = 0; i < sw_count(names); i++) {
+		if (strcmp(value, names[i]) != 0)
+			continue;
+		options->xdp = i;
+		return true;
+	}
+	return false;
+}
+
+/* The table is the usage text and the parser at once. An option with a `word` takes a value: a text at
+   `offset`, or what `take` makes of it. */
 static const struct option_row {
 	const char *name, *word, *help;
 	size_t offset;
+	bool (*take)(struct sw_options *options, const char *value);
 } rows[] = {
 	{"policy", "FILE", "the policy to enforce [/etc/smtpwall/policy]",
-	 offsetof(struct sw_options, policy)},
+	 offsetof(struct sw_options, policy), NULL},
 	{"cgroup", "DIR", "guard the processes below this cgroup [the cgroup2 root]",
-	 offsetof(struct sw_options, cgroup)},
+	 offsetof(struct sw_options, cgroup), NULL},
 	{"run-dir", "DIR", "control socket and lock [/run/smtpwall]",
-	 offsetof(struct sw_options, run_dir)},
+	 offsetof(struct sw_options, run_dir), NULL},
 	{"state-dir", "DIR", "what outlives a reboot [/var/lib/smtpwall]",
-	 offsetof(struct sw_options, state_dir)},
+	 offsetof(struct sw_options, state_dir), NULL},
 	{"pin-dir", "DIR", "where programs, links and maps are pinned [/sys/fs/bpf/smtpwall]",
-	 offsetof(struct sw_options, pin_dir)},
+	 offsetof(struct sw_options, pin_dir), NULL},
+	{.name = "flows",
+	 .word = "N",
+	 .help = "room for connections through the edge, 64 to 67108864 [1048576]",
+	 .take = take_flows},
+	{.name = "xdp",
+	 .word = "MODE",
+	 .help = "how the edge attaches: auto, native or generic [auto]",
+	 .take = take_xdp},
 	{"foreground", NULL, "show each refusal as a line on standard output",
-	 offsetof(struct sw_options, foreground)},
+	 offsetof(struct sw_options, foreground), NULL},
 	{"check", NULL, "check the policy, enforce nothing; exit 0 when it is right, 1 when not",
-	 offsetof(struct sw_options, check)},
+	 offsetof(struct sw_options, check), NULL},
 	{"detach", NULL, "take off what a daemon that has ended left in force, and end",
-	 offsetof(struct sw_options, detach)},
-	{"verbose", NULL, "say more, with what libbpf says", offsetof(struct sw_options, verbose)},
-	{"help", NULL, "show this", offsetof(struct sw_options, help)},
-	{"version", NULL, "show the version", offsetof(struct sw_options, version)},
+	 offsetof(struct sw_options, detach), NULL},
+	{"verbose", NULL, "say more, with what libbpf says", offsetof(struct sw_options, verbose),
+	 NULL},
+	{"help", NULL, "show this", offsetof(struct sw_options, help), NULL},
+	{"version", NULL, "show the version", offsetof(struct sw_options, version), NULL},
 };
 
 void sw_options_help(FILE *to)
 {
 	fputs("usage: smtpwalld [OPTION]...\n"
-	      "Enforces an smtpwall policy on the processes of this machine.\n\n",
+	      "Enforces an smtpwall policy on the processes of this machine, and on what it "
+	      "forwards.\n\n",
 	      to);
 	for (size_t i = 0; i < sw_count(rows); i++) {
 		char left[32];
@@ -66,7 +108,13 @@ static int set_value(struct sw_options *options, const struct option_row *row, c
 		fprintf(errors, "smtpwalld: --%s needs a value: %s\n", row->name, row->word);
 		return -1;
 	}
-	memcpy(member, &value, sizeof(value));
+	if (row->take && !row->take(options, value)) {
+		fprintf(errors, "smtpwalld: --%s: '%s' will not do: %s\n", row->name, value,
+			row->help);
+		return -1;
+	}
+	if (!row->take)
+		memcpy(member, &value, sizeof(value));
 	return 0;
 }
 
@@ -77,6 +125,8 @@ int sw_options_parse(int argc, char *const *argv, struct sw_options *options, FI
 		.run_dir = "/run/smtpwall",
 		.state_dir = "/var/lib/smtpwall",
 		.pin_dir = "/sys/fs/bpf/smtpwall",
+		.edge_flows = SW_EDGE_FLOWS_DEFAULT,
+		.xdp = SW_XDP_AUTO,
 	};
 	for (int i = 1; i < argc; i++) {
 		const char *name, *equals;

@@ -6,7 +6,10 @@
 #define SW_OPTIONS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
+
+#include "daemon/load_edge.h"
 
 struct sw_options {
 	const char *policy;
@@ -14,9 +17,11 @@ struct sw_options {
 	const char *run_dir;
 	const char *state_dir;
 	const char *pin_dir;
-	bool foreground; /* show each refusal as a line on standard output */
-	bool check;      /* check the policy and end */
-	bool detach;     /* take off what is pinned and end */
+	uint32_t edge_flows;  /* --flows: entries of the edge's flow table */
+	enum sw_xdp_mode xdp; /* --xdp auto|native|generic */
+	bool foreground;      /* show each refusal as a line on standard output */
+	bool check;           /* check the policy and end */
+	bool detach;          /* take off what is pinned and end */
 	bool verbose;
 	bool help, version;
 };

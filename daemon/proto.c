@@ -421,6 +421,7 @@ json_t *sw_answer_json(const struct sw_answer *found)
 	json_object_set_new(answer, "text", text_or_null(found->text));
 	json_object_set_new(answer, "audit", json_boolean(found->audit));
 	json_object_set_new(answer, "tls_required", tls_json(found));
+	json_object_set_new(answer, "answer", json_boolean(found->answer));
 	if (found->new_port) {
 		sw_addr_format(found->new_to, addr);
 		json_object_set_new(answer, "redirect",

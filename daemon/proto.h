@@ -26,12 +26,21 @@
  *                         packet_dropped, existing, events, suppressed, lost, tls, condemned,
  *                         gate_dropped, gate_held, samples, samples_lost, pretended (ended or
  *                         recorded by inspection since the daemon started)},
- *               problems ["a sentence", ...]
+ *               problems ["a sentence", ...],
+ *               edge: null while no policy with an edge block was in force, else {
+ *                 interfaces [{name, index, attached (bool), mode ("native" | "generic", null),
+ *                              kept_until (time, null), problem (null)}],
+ *                 flows {room, used, evicted, evicted_tls}, gates {room, used, evicted},
+ *                 counters {connect, allowed, refused, audited, dropped, resets, answers, malformed,
+ *                           unknown, existing, held, tls, condemned},
+ *                 sources [{source, interface, refused, per_second, first, last}: the first 10],
+ *                 sources_evicted}
  *  rules     -> path, generation, rules [{rule, line, scope, text, audit (bool), hits}]
  *  why       {port, scope, exe, uid, gid, groups [..], unit, cgroup, to, from, iface}, all but port
  *               optional -> guarded, verdict, reason, reason_words, rule, line, rule_text, text,
  *               redirect ("ADDR:PORT"), audit (bool), tls_required (null | {way ("implicit" |
- *               "starttls" | "any"), version ("1.2", null: any), proxy (bool)})
+ *               "starttls" | "any"), version ("1.2", null: any), proxy (bool)}), answer (bool: refused
+ *               with a 554 greeting). `from` or `iface` ask for the edge, as scope "edge" does
  *  events    {follow (bool), since (time), last (count)} -> event objects (below), then end; between
  *               them {"lost": N}: N events that were not kept long enough to be sent
  *  flows     -> flows [flow objects (below): live ones first, of each kind the newest first],
@@ -46,7 +55,7 @@
  *  rollback  (root) -> generation, path: the policy before is in force again
  *  stop      (root) {detach (bool)} -> then the daemon ends
  *
- *  An event: "event": {time, kind ("connect" | "packet" | "gate"), verdict, reason, rule, line,
+ *  An event: "event": {time, kind ("connect" | "packet" | "gate" | "edge"), verdict, reason, rule, line,
  *               rule_text, scope, port, src, src_port, dst, dst_port, redirect, pid, exe, exe_note,
  *               comm, uid, gid, user, group, unit, cgroup, tls, sni, text, generation, suppressed}.
  *               src and src_port are null while the socket is not bound;
@@ -55,6 +64,9 @@
  *               and also from ("client" | "server": whose bytes were at fault), tls_version ("0x0303",
  *               null), verb ("AUTH PLAIN", null when it is none that is known) and, only when the verb
  *               was refused before it had ended, verb_length: verb then has that many letters ("A").
+ *               Kind "edge": scope is "edge", who sent it is null throughout (pid to cgroup), and it has
+ *               the members of "gate" and interface (name, or its index as text when it is gone), mac,
+ *               vlan [ids], pppoe_session (null).
  *
  *  A flow: {pid, exe, exe_note, comm, uid, gid, user, group, unit, cgroup, src, src_port, dst,
  *               dst_port, port, redirect, rule, line, generation, state, state_words, reason, tls,
@@ -66,6 +78,8 @@
  *               (and sent, received) when no end was noted and the socket is not in the daemon's network
  *               namespace; certificate when it was encrypted (TLS 1.3) or longer than the sample;
  *               matches when no name was asked for. age_seconds is how long ago it was opened.
+ *               Each has scope ("host" | "edge"). One of the edge has interface; what concerns programs,
+ *               samples and bytes is null.
  */
 #ifndef SW_PROTO_H
 #define SW_PROTO_H

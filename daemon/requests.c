@@ -158,8 +158,11 @@ static json_t *counters_json(const struct sw_daemon *daemon)
 
 	if (sw_kernel_counters(daemon->kernel, values) < 0)
 		return counters;
+	/* Those without a name here are the edge's. */
 	for (int i = 0; i < SW_COUNT_MAX; i++)
-		json_object_set_new(counters, names[i], json_integer((json_int_t)values[i]));
+		if (names[i])
+			json_object_set_new(counters, names[i],
+					    json_integer((json_int_t)values[i]));
 	json_object_set_new(counters, "pretended", json_integer((json_int_t)daemon->pretended));
 	return counters;
 }
@@ -212,6 +215,7 @@ static json_t *do_status(const struct request *request)
 			    json_boolean(attached && sw_slots_active(&daemon->slots) &&
 					 strcmp(mode, "audit") != 0));
 	json_object_set_new(answer, "counters", counters_json(daemon));
+	json_object_set_new(answer, "edge", sw_daemon_edge_status(daemon));
 	json_object_set_new(answer, "problems", problems_json(daemon));
 	return answer;
 }
@@ -310,7 +314,7 @@ static bool take_scope(const char *name, enum sw_scope *scope)
 static const char *take_query(const struct sw_daemon *daemon, const json_t *json,
 			      struct sw_query *query, uint32_t *groups)
 {
-	const char *scope, *to;
+	const char *scope, *to, *from;
 
 	if (!take_text(json, "exe", &query->exe))
 		return "exe";
@@ -324,6 +328,13 @@ static const char *take_query(const struct sw_daemon *daemon, const json_t *json
 		return "scope";
 	if (!take_text(json, "to", &to) || (to && sw_addr_parse(to, query->to) < 0))
 		return "to";
+	if (!take_text(json, "from", &from) || (from && sw_addr_parse(from, query->from) < 0))
+		return "from";
+	if (!take_text(json, "iface", &query->interface))
+		return "iface";
+	query->has_from = from != NULL;
+	if ((from || query->interface) && !scope)
+		query->scope = SW_SCOPE_EDGE;
 	query->has_to = to != NULL;
 	query->to_is_local = to && is_local(daemon, query->to);
 	return take_ids(json, query, groups);
@@ -529,6 +540,8 @@ static json_t *do_stop(const struct request *request)
 		return wrong_member("detach");
 	if (detach && sw_kernel_detach(daemon->kernel, &fault) < 0)
 		return failure_of(&fault);
+	if (detach)
+		sw_edges_stop(daemon->edges);
 	daemon->detached = detach;
 	sw_log(SW_LOG_NOTICE, "process %d asks to stop%s", request->peer->pid,
 	       detach ? " and to take enforcement off" : "");

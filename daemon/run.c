@@ -115,6 +115,12 @@ void sw_daemon_event(struct sw_daemon *daemon, const struct sw_event *event)
 	about.boot_ns = sw_now_ns(CLOCK_REALTIME) - sw_now_ns(CLOCK_BOOTTIME);
 	if (event->rule != SW_RULE_NONE)
 		about.rule = sw_slots_rule(&daemon->slots, event->generation, event->rule);
+	if (event->kind == SW_EVENT_EDGE) {
+		const struct sw_edges_interface *where =
+			sw_edges_find(daemon->edges, event->interface);
+
+		about.interface = where ? where->link.name : NULL;
+	}
 	about.user = sw_names_user(daemon->names, event->caller.uid);
 	about.group = sw_names_group(daemon->names, event->caller.gid);
 	if (event->kind == SW_EVENT_GATE && facts && facts->has_client)
@@ -212,6 +218,19 @@ static int on_addresses(sd_event_source *source, int fd, uint32_t events, void *
 	return 0;
 }
 
+/* ---- interfaces ---- */
+
+static int on_links(sd_event_source *source, int fd, uint32_t events, void *data)
+{
+	struct sw_daemon *daemon = data;
+
+	(void)source;
+	(void)fd;
+	(void)events;
+	sw_edges_drain(daemon->edges);
+	return 0;
+}
+
 /* ---- the self-check ---- */
 
 static void report_hook(struct sw_daemon *daemon, const struct sw_hook_state *before,
@@ -233,6 +252,7 @@ void sw_daemon_check(struct sw_daemon *daemon)
 	for (int i = 0; i < SW_HOOK_MAX; i++)
 		report_hook(daemon, &daemon->hooks[i], &states[i]);
 	memcpy(daemon->hooks, states, sizeof(states));
+	sw_edges_check(daemon->edges);
 }
 
 static int on_check(sd_event_source *source, uint64_t usec, void *data)
@@ -335,6 +355,9 @@ int sw_daemon_watch(struct sw_daemon *daemon, struct sw_fault *fault)
 	if (error >= 0)
 		error = sd_event_add_io(daemon->loop, NULL, sw_addresses_fd(daemon->addresses),
 					EPOLLIN, on_addresses, daemon);
+	if (error >= 0)
+		error = sd_event_add_io(daemon->loop, NULL, sw_edges_fd(daemon->edges), EPOLLIN,
+					on_links, daemon);
 	if (error >= 0)
 		error = sd_event_add_time_relative(daemon->loop, &daemon->check_timer,
 						   CLOCK_MONOTONIC, CHECK_USEC, 0, on_check,

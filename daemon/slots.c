@@ -2,6 +2,9 @@
 #include <string.h>
 
 #include "daemon/policy/policy.h"
+
+static const uint8_t loopback4[16] = {[10] = 0xff, 0xff, 127, 0, 0, 1};
+static const uint8_t loopback6[16] = {[15] = 1};
 #include "daemon/slots.h"
 
 static void forget(struct sw_slot *slot)
@@ -91,6 +94,82 @@ void sw_slots_remember(struct sw_slots *slots, struct sw_image *image)
 	active->image = image;
 }
 
+/* ---- answers ---- */
+
+static bool answers_here(const struct sw_rule *rule, const struct sw_rule_info *info)
+{
+	return rule->flags & SW_RULE_ANSWER && info->scope == SW_SCOPE_HOST;
+}
+
+/* Before the image is put into this slot. */
+static void fill_answers(struct sw_slots *slots, unsigned int slot, struct sw_image *image)
+{
+	if (!slots->answers)
+		return;
+	sw_answers_release(slots->answers, slot);
+	for (uint32_t i = 0; i < image->policy.n_rules && i < SW_RULES_MAX; i++) {
+		struct sw_rule *rule = &image->policy.rules[i];
+		struct sw_answer_ports ports = {};
+
+		if (!answers_here(rule, &image->info[i]))
+			continue;
+		/* No port: refused in the kernel, as without `answer`. */
+		sw_answers_listen(slots->answers, slot, image->info[i].text, &ports);
+		memcpy(rule->target4, loopback4, sizeof(rule->target4));
+		memcpy(rule->target6, loopback6, sizeof(rule->target6));
+		rule->port4 = ports.ipv4;
+		rule->port6 = ports.ipv6;
+	}
+}
+
+void sw_slots_resume_answers(struct sw_slots *slots)
+{
+	for (unsigned int slot = 0; slot < 2; slot++) {
+		const struct sw_slot *one = &slots->slot[slot];
+		const struct sw_policy *policy = &sw_kernel_head(slots->kernel)->slot[slot];
+
+		for (uint32_t i = 0; i < one->n_rules; i++) {
+			const struct sw_rule *rule = &policy->rules[i];
+			struct sw_answer_ports ports = {rule->port4, rule->port6};
+
+			if (!answers_here(rule, &one->rules[i]))
+				continue;
+			sw_answers_listen(slots->answers, slot, one->rules[i].text, &ports);
+			sw_kernel_set_answer_ports(slots->kernel, slot, i, ports.ipv4, ports.ipv6);
+		}
+	}
+}
+
+unsigned int sw_slots_unanswered(const struct sw_slots *slots)
+{
+	unsigned int active = sw_kernel_active(slots->kernel), n = 0;
+	const struct sw_slot *slot = &slots->slot[active];
+	const struct sw_policy *policy = sw_kernel_policy(slots->kernel);
+
+	for (uint32_t i = 0; i < slot->n_rules; i++)
+		n += answers_here(&policy->rules[i], &slot->rules[i]) && !policy->rules[i].port4 &&
+		     !policy->rules[i].port6;
+	return n;
+}
+
+/* ---- putting in force ---- */
+
+static int prepare_edges(struct sw_slots *slots, unsigned int slot, const struct sw_policy *policy,
+			 struct sw_fault *fault)
+{
+	if (!slots->edges)
+		return 0;
+	if (sw_edges_ready(slots->edges, policy, fault) < 0)
+		return -1;
+	return sw_edges_prepare(slots->edges, slot, policy, fault);
+}
+
+static void settle_edges(struct sw_slots *slots)
+{
+	if (slots->edges)
+		sw_edges_settle(slots->edges);
+}
+
 static int fill_and_switch(struct sw_slots *slots, const struct sw_image *image, const char *path,
 			   uint64_t confirm_ns, struct sw_fault *fault)
 {
@@ -113,22 +192,38 @@ int sw_slots_apply(struct sw_slots *slots, struct sw_image *image, const char *p
 {
 	unsigned int target = !sw_kernel_active(slots->kernel);
 
+	/* Before the slot is touched: as long as this fails the policy to go back to is still there. */
+	if (prepare_edges(slots, target, &image->policy, fault) < 0) {
+		sw_image_free(image);
+		return -1;
+	}
+	fill_answers(slots, target, image);
 	if (fill_and_switch(slots, image, path, confirm_ns, fault) < 0) {
 		/* What lies in the other slot now is neither the old nor the new policy. */
 		forget(&slots->slot[target]);
+		settle_edges(slots);
 		sw_image_free(image);
 		return -1;
 	}
 	slots->slot[target].image = image;
+	settle_edges(slots);
 	return 0;
 }
 
 int sw_slots_rollback(struct sw_slots *slots, struct sw_fault *fault)
 {
+	unsigned int target;
+
 	if (!sw_slots_other(slots))
 		return sw_fault(fault, SW_EXIT_NO, "there is no policy before this one");
-	if (sw_kernel_switch(slots->kernel, fault) < 0)
+	target = !sw_kernel_active(slots->kernel);
+	if (prepare_edges(slots, target, &sw_kernel_head(slots->kernel)->slot[target], fault) < 0)
 		return -1;
+	if (sw_kernel_switch(slots->kernel, fault) < 0) {
+		settle_edges(slots);
+		return -1;
+	}
+	settle_edges(slots);
 	sw_kernel_set_confirm(slots->kernel, 0);
 	return 0;
 }

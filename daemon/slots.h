@@ -6,6 +6,8 @@
 #ifndef SW_SLOTS_H
 #define SW_SLOTS_H
 
+#include "daemon/answer.h"
+#include "daemon/edge.h"
 #include "daemon/fault.h"
 #include "daemon/load.h"
 #include "daemon/net.h"
@@ -21,6 +23,9 @@ struct sw_slot {
 
 struct sw_slots {
 	struct sw_kernel *kernel;
+	/* Borrowed: what must be there before a policy comes into force. NULL: it is not looked after. */
+	struct sw_edges *edges;
+	struct sw_answers *answers;
 	struct sw_slot slot[2];
 };
 
@@ -30,6 +35,14 @@ void sw_slots_close(struct sw_slots *slots);
 
 struct sw_slot *sw_slots_active(struct sw_slots *slots); /* NULL: no policy is in force */
 struct sw_slot *sw_slots_other(struct sw_slots *slots);  /* NULL: there was none before */
+
+/* After a restart: listens where the policies in the kernel send refused programs. Where that is not possible
+   any more, the rules learn the new ports. */
+void sw_slots_resume_answers(struct sw_slots *slots);
+
+/* Host rules of the policy in force with `answer` that nobody can be sent to: such programs are refused as
+   without it. */
+unsigned int sw_slots_unanswered(const struct sw_slots *slots);
 
 /* A rule of a policy that is still known, or NULL. */
 const struct sw_rule_info *sw_slots_rule(const struct sw_slots *slots, uint64_t generation,

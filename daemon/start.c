@@ -129,6 +129,35 @@ static int go_on(struct sw_daemon *daemon, struct sw_source *source, struct sw_f
 	return 0;
 }
 
+static void on_edge_problem(void *data, const char *text)
+{
+	sw_daemon_incident(data, "%s", text);
+}
+
+static void on_edge_note(void *data, const char *text)
+{
+	(void)data;
+	sw_log(SW_LOG_NOTICE, "%s", text);
+}
+
+/* What an earlier daemon left of the edge, and of answers, before a policy is chosen. */
+static int resume_slots(struct sw_daemon *daemon, struct sw_fault *fault)
+{
+	const struct sw_edges_calls calls = {
+		.data = daemon, .problem = on_edge_problem, .note = on_edge_note};
+
+	if (sw_edges_open(daemon->kernel, daemon->options.edge_flows, daemon->options.xdp, &calls,
+			  &daemon->edges, fault) < 0)
+		return -1;
+	daemon->slots.edges = daemon->edges;
+	daemon->slots.answers = daemon->answers;
+	if (sw_slots_open(&daemon->slots, daemon->kernel, fault) < 0 ||
+	    sw_edges_ready(daemon->edges, sw_kernel_policy(daemon->kernel), fault) < 0)
+		return -1;
+	sw_slots_resume_answers(&daemon->slots);
+	return 0;
+}
+
 static int choose_policy(struct sw_daemon *daemon, struct sw_fault *fault)
 {
 	sw_cleanup(source_cleanup) struct sw_source source = {};
@@ -173,7 +202,9 @@ static int open_parts(struct sw_daemon *daemon, struct sw_fault *fault)
 	daemon->history = sw_history_new();
 	daemon->names = sw_names_new();
 	daemon->flows = sw_flows_new();
-	if (!daemon->policy_path || !daemon->history || !daemon->names || !daemon->flows)
+	daemon->answers = sw_answers_new(daemon->loop);
+	if (!daemon->policy_path || !daemon->history || !daemon->names || !daemon->flows ||
+	    !daemon->answers)
 		return sw_fault(fault, SW_EXIT_KERNEL, "out of memory");
 	daemon->inspector = sw_inspector_new(fault);
 	if (!daemon->inspector)
@@ -181,10 +212,9 @@ static int open_parts(struct sw_daemon *daemon, struct sw_fault *fault)
 	return sw_addresses_open(&daemon->addresses, fault);
 }
 
-/* Ports in numbers: "25, 465 and 587". */
-static char *guarded_ports(const struct sw_daemon *daemon)
+/* Ports in numbers: "25, 465 and 587"; empty when there is none. */
+static char *port_list(const uint64_t ports[65536 / 64])
 {
-	const struct sw_policy *policy = sw_kernel_policy(daemon->kernel);
 	unsigned int n = 0, total = 0;
 	char *text = NULL;
 	size_t size;
@@ -193,9 +223,9 @@ static char *guarded_ports(const struct sw_daemon *daemon)
 	if (!to)
 		return NULL;
 	for (size_t i = 0; i < 65536 / 64; i++)
-		total += (unsigned int)__builtin_popcountll(policy->guard[i]);
+		total += (unsigned int)__builtin_popcountll(ports[i]);
 	for (unsigned int port = 0; port < 65536; port++) {
-		if (!(policy->guard[port / 64] >> (port % 64) & 1))
+		if (!(ports[port / 64] >> (port % 64) & 1))
 			continue;
 		n++;
 		fprintf(to, "%s%u", n == 1 ? "" : n == total ? " and " : ", ", port);
@@ -204,18 +234,56 @@ static char *guarded_ports(const struct sw_daemon *daemon)
 	return text;
 }
 
-static void say_what_is_guarded(const struct sw_daemon *daemon)
+/* The interfaces as the policy has them: "lan0, tap*". */
+static void print_patterns(const struct sw_policy *policy, FILE *to)
+{
+	for (uint32_t i = 0; i < policy->n_patterns && i < SW_PATTERNS_MAX; i++) {
+		bool again = false;
+
+		for (uint32_t j = 0; j < i; j++)
+			again |= strcmp(policy->patterns[i].text, policy->patterns[j].text) == 0;
+		if (!again)
+			fprintf(to, "%s%s", i ? ", " : "", policy->patterns[i].text);
+	}
+}
+
+static char *guarded_words(const struct sw_daemon *daemon)
 {
 	const struct sw_policy *policy = sw_kernel_policy(daemon->kernel);
 	const char *mode = sw_daemon_mode(daemon);
-	const char *verb = strcmp(mode, "audit") == 0 ? "watching" : "guarding";
-	sw_autofree char *ports = guarded_ports(daemon), *line = NULL;
+	uint64_t host[65536 / 64], edge[65536 / 64];
+	sw_autofree char *host_ports = NULL, *edge_ports = NULL;
+	char *text = NULL;
+	size_t size;
+	FILE *to = open_memstream(&text, &size);
 
-	if (!ports ||
-	    asprintf(&line,
-		     "%s outbound TCP to port %s of every process below %s: %u rules, mode "
-		     "%s",
-		     verb, *ports ? ports : "none", daemon->cgroup, policy->n_rules, mode) < 0)
+	if (!to)
+		return NULL;
+	memcpy(host, policy->guard, sizeof(host));
+	memcpy(edge, policy->edge_guard, sizeof(edge));
+	host_ports = port_list(host);
+	edge_ports = port_list(edge);
+	fputs(strcmp(mode, "audit") == 0 ? "watching " : "guarding ", to);
+	if (!policy->n_patterns || (host_ports && *host_ports))
+		fprintf(to, "outbound TCP to port %s of every process below %s%s",
+			host_ports && *host_ports ? host_ports : "none", daemon->cgroup,
+			policy->n_patterns ? ", and " : "");
+	if (policy->n_patterns) {
+		fprintf(to, "forwarded TCP to port %s that comes in through ",
+			edge_ports && *edge_ports ? edge_ports : "none");
+		print_patterns(policy, to);
+	}
+	fprintf(to, ": %u rules, mode %s", policy->n_rules, mode);
+	fclose(to);
+	return text;
+}
+
+static void say_what_is_guarded(const struct sw_daemon *daemon)
+{
+	const struct sw_policy *policy = sw_kernel_policy(daemon->kernel);
+	sw_autofree char *line = guarded_words(daemon);
+
+	if (!line)
 		return;
 	if (!daemon->options.foreground) {
 		sw_log(SW_LOG_NOTICE, "%s", line);
@@ -251,7 +319,7 @@ int sw_daemon_start(struct sw_daemon *daemon, struct sw_fault *fault)
 	if (open_parts(daemon, fault) < 0 || prepare(daemon, fault) < 0 ||
 	    sw_kernel_open(daemon->options.pin_dir, daemon->cgroup_fd, &daemon->kernel, fault) <
 		    0 ||
-	    sw_slots_open(&daemon->slots, daemon->kernel, fault) < 0)
+	    resume_slots(daemon, fault) < 0)
 		return -1;
 	sw_daemon_read_addresses(daemon);
 	if (choose_policy(daemon, fault) < 0 ||
@@ -261,6 +329,8 @@ int sw_daemon_start(struct sw_daemon *daemon, struct sw_fault *fault)
 	    sw_privileges_drop(fault) < 0 || sw_kernel_attach(daemon->kernel, fault) < 0)
 		return -1;
 	daemon->attached = true;
+	/* An interface that cannot be guarded keeps nothing else from being enforced. */
+	sw_edges_start(daemon->edges);
 	sw_daemon_check(daemon);
 	/* After maps were replaced: what was open stays so. What was being opened is not known to the new
 	   maps; if its SYN must be sent again it is dropped, and the event of that ends the socket. */
@@ -279,6 +349,8 @@ void sw_daemon_end(struct sw_daemon *daemon)
 	sd_event_source_disable_unref(daemon->check_timer);
 	sd_event_source_disable_unref(daemon->confirm_timer);
 	sw_slots_close(&daemon->slots);
+	sw_edges_close(daemon->edges);
+	sw_answers_close(daemon->answers);
 	sw_kernel_close(daemon->kernel);
 	/* Made by a start that then failed: an empty folder goes, one with pins cannot. */
 	if (!daemon->attached && daemon->pin_lock >= 0)

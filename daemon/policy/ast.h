@@ -120,7 +120,9 @@ struct sw_rule_node {
 	struct sw_pos pos;
 	struct sw_comments comments;
 	enum sw_rule_action action;
-	const char *text;            /* `reject "text"`, NULL: none */
+	const char *text; /* `reject "text"`, NULL: none */
+	bool answer;      /* `reject "text" answer`: said to the client in SMTP */
+	struct sw_pos answer_pos;
 	struct sw_target targets[2]; /* redirect: [0] IPv4, [1] IPv6; at least one is given */
 	enum sw_tls_way tls_way;
 	uint16_t tls_version; /* 0x0301 to 0x0304; 0: any */
@@ -148,18 +150,24 @@ struct sw_port_block {
 	bool broken;      /* some of its rules were not understood */
 };
 
-struct sw_interface {
-	struct sw_interface *next;
+struct sw_interface_node {
+	struct sw_interface_node *next;
 	struct sw_pos pos;
 	const char *pattern;
 };
+
+#define SW_KEEP_DEFAULT 600 /* seconds */
 
 struct sw_scope_block {
 	struct sw_scope_block *next;
 	struct sw_pos pos;
 	struct sw_comments comments;
 	enum sw_scope scope;
-	struct sw_interface *interfaces; /* edge only */
+	struct sw_interface_node *interfaces; /* edge only */
+	bool existing_given;   /* edge only: `existing keep TIME` or `existing refuse` */
+	uint32_t keep_seconds; /* 0: refuse; what holds when it is not given: SW_KEEP_DEFAULT */
+	struct sw_pos existing_pos;
+	struct sw_comments existing_comments;
 	enum sw_mode mode;
 	struct sw_comments mode_comments;
 	struct sw_port_block *blocks;

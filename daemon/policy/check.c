@@ -105,8 +105,6 @@ int sw_policy_supported(const struct sw_policy_ast *policy, struct sw_diags *dia
 	size_t before = sw_diags_errors(diags);
 
 	for (const struct sw_scope_block *scope = policy->scopes; scope; scope = scope->next) {
-		if (scope->scope == SW_SCOPE_EDGE)
-			refuse(diags, scope->pos, "\"edge\" blocks are");
 		if (scope->scope == SW_SCOPE_SERVE)
 			refuse(diags, scope->pos, "\"serve\" blocks are");
 	}

@@ -58,14 +58,28 @@ static bool check_to(struct sw_checker *checker, const struct sw_party *party)
 	return false;
 }
 
+/* Who writes a program into an edge block thinks of processes of this machine. */
+static void hint_edge(struct sw_checker *checker, enum sw_scope scope, const struct sw_party *party)
+{
+	const struct sw_name *name = party->name ? sw_check_find(checker, party->name) : NULL;
+
+	if (scope != SW_SCOPE_EDGE || (party->kind != SW_PARTY_WHO && !(name && name->who)))
+		return;
+	sw_diag(checker->diags, SW_NOTE, party->pos,
+		"what comes in through an interface is known by its address: name a net or a "
+		"prefix; programs of this machine stand in \"host\"");
+}
+
 static void check_parties(struct sw_checker *checker, enum sw_scope scope,
 			  struct sw_rule_node *rule)
 {
 	struct sw_party *party;
 
-	for (party = rule->from; party; party = party->next)
+	for (party = rule->from; party; party = party->next) {
 		if (check_from(checker, scope, party))
 			resolve_party(checker, party);
+		hint_edge(checker, scope, party);
+	}
 	for (party = rule->to; party; party = party->next)
 		if (check_to(checker, party))
 			resolve_party(checker, party);
@@ -74,9 +88,24 @@ static void check_parties(struct sw_checker *checker, enum sw_scope scope,
 static void check_action(struct sw_checker *checker, enum sw_scope scope,
 			 const struct sw_rule_node *rule)
 {
+	if (rule->answer && scope == SW_SCOPE_SERVE)
+		sw_diag(checker->diags, SW_ERROR, rule->answer_pos,
+			"\"answer\" stands in \"host\" and \"edge\": here this machine's own "
+			"server answers");
+	if (rule->answer && scope == SW_SCOPE_EDGE && rule->text &&
+	    strlen(rule->text) > SW_ANSWER_EDGE_MAX)
+		sw_diag(checker->diags, SW_ERROR, rule->answer_pos,
+			"this answer is %zu characters long: in \"edge\", where it is put into the "
+			"client's own packet, there is room for %d",
+			strlen(rule->text), SW_ANSWER_EDGE_MAX);
 	if (rule->action != SW_RULE_REDIRECT)
 		return;
-	if (scope == SW_SCOPE_SERVE)
+	if (scope == SW_SCOPE_EDGE) {
+		sw_diag(checker->diags, SW_ERROR, rule->pos,
+			"a forwarded connection cannot be redirected");
+		sw_diag(checker->diags, SW_NOTE, rule->pos,
+			"to tell clients what to do instead: reject \"...\" answer");
+	} else if (scope == SW_SCOPE_SERVE)
 		sw_diag(checker->diags, SW_ERROR, rule->pos,
 			"a session that this machine answers cannot be redirected");
 	else if (!rule->targets[0].given)
@@ -101,6 +130,7 @@ static void check_rule_list(struct sw_checker *checker, enum sw_scope scope, enu
 		rule->mode = mode;
 		check_action(checker, scope, rule);
 		sw_warn_tls(checker, block, rule);
+		sw_warn_answer(checker, block, rule);
 		check_parties(checker, scope, rule);
 		if (all) {
 			sw_diag(checker->diags, SW_WARNING, rule->pos, "this rule can never match");
@@ -156,8 +186,8 @@ void sw_check_scope(struct sw_checker *checker, struct sw_scope_block *scope, ui
 
 static int compare_interfaces(const void *left, const void *right)
 {
-	const struct sw_interface *a = *(struct sw_interface *const *)left;
-	const struct sw_interface *b = *(struct sw_interface *const *)right;
+	const struct sw_interface_node *a = *(struct sw_interface_node *const *)left;
+	const struct sw_interface_node *b = *(struct sw_interface_node *const *)right;
 	int order = strcmp(a->pattern, b->pattern);
 
 	if (order)
@@ -167,12 +197,13 @@ static int compare_interfaces(const void *left, const void *right)
 	return a->pos.column < b->pos.column ? -1 : a->pos.column > b->pos.column;
 }
 
-static size_t gather_interfaces(const struct sw_policy_ast *policy, const struct sw_interface **to)
+static size_t gather_interfaces(const struct sw_policy_ast *policy,
+				const struct sw_interface_node **to)
 {
 	size_t n = 0;
 
 	for (const struct sw_scope_block *scope = policy->scopes; scope; scope = scope->next)
-		for (const struct sw_interface *at = scope->interfaces; at; at = at->next, n++)
+		for (const struct sw_interface_node *at = scope->interfaces; at; at = at->next, n++)
 			if (to)
 				to[n] = at;
 	return n;
@@ -181,9 +212,13 @@ static size_t gather_interfaces(const struct sw_policy_ast *policy, const struct
 void sw_check_interfaces(struct sw_checker *checker)
 {
 	size_t n = gather_interfaces(checker->policy, NULL);
-	const struct sw_interface **all = sw_arena_alloc(checker->arena, n * sizeof(*all));
+	const struct sw_interface_node **all = sw_arena_alloc(checker->arena, n * sizeof(*all));
 
 	gather_interfaces(checker->policy, all);
+	if (n > SW_PATTERNS_MAX)
+		sw_diag(checker->diags, SW_ERROR, all[SW_PATTERNS_MAX]->pos,
+			"%zu interfaces and patterns, %d are the most: join them with a \"*\"", n,
+			SW_PATTERNS_MAX);
 	qsort(all, n, sizeof(*all), compare_interfaces);
 	for (size_t i = 1; i < n; i++) {
 		if (strcmp(all[i]->pattern, all[i - 1]->pattern) != 0)

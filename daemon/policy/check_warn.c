@@ -180,12 +180,10 @@ static void warn_hidden_in(struct sw_checker *checker, const struct sw_port_bloc
 	}
 }
 
-void sw_warn_hidden(struct sw_checker *checker)
+/* Does each interface that fits `narrow` fit `wide` too? */
+static bool pattern_covers(const char *wide, const char *narrow)
 {
-	for (const struct sw_scope_block *scope = checker->policy->scopes; scope;
-	     scope = scope->next)
-		for (const struct sw_port_block *block = scope->blocks; block; block = block->next)
-			warn_hidden_in(checker, block);
+	return strcmp(wide, narrow) == 0 || sw_interface_matches(wide, narrow);
 }
 
 static bool has_port(const struct sw_port_block *block, uint16_t number)
@@ -195,6 +193,71 @@ static bool has_port(const struct sw_port_block *block, uint16_t number)
 	while (port && port->port != number)
 		port = port->next;
 	return port != NULL;
+}
+
+/* Where a block before `last` gives rules for the port to every interface of the pattern; NULL: none
+   does. */
+static const struct sw_port_block *taken_before(const struct sw_policy_ast *policy,
+						const struct sw_scope_block *last,
+						const char *pattern, uint16_t port)
+{
+	for (const struct sw_scope_block *scope = policy->scopes; scope != last;
+	     scope = scope->next)
+		for (const struct sw_interface_node *at = scope->interfaces; at; at = at->next) {
+			const struct sw_port_block *block = scope->blocks;
+
+			if (!pattern_covers(at->pattern, pattern))
+				continue;
+			while (block && !has_port(block, port))
+				block = block->next;
+			if (block)
+				return block;
+		}
+	return NULL;
+}
+
+/* Of two edge blocks that fit an interface the first has its ports. */
+static void warn_taken(struct sw_checker *checker, const struct sw_scope_block *scope,
+		       const struct sw_port *port)
+{
+	const struct sw_port_block *block = NULL;
+
+	for (const struct sw_interface_node *at = scope->interfaces; at; at = at->next) {
+		block = taken_before(checker->policy, scope, at->pattern, port->port);
+		if (!block)
+			break;
+	}
+	if (!block)
+		return;
+	sw_diag(checker->diags, SW_WARNING, port->pos,
+		"the rules of port %u can never match on these interfaces", port->port);
+	sw_diag(checker->diags, SW_NOTE, block->pos,
+		"these come before them on all of these interfaces");
+}
+
+void sw_warn_hidden(struct sw_checker *checker)
+{
+	for (const struct sw_scope_block *scope = checker->policy->scopes; scope;
+	     scope = scope->next)
+		for (const struct sw_port_block *block = scope->blocks; block;
+		     block = block->next) {
+			warn_hidden_in(checker, block);
+			if (scope->scope != SW_SCOPE_EDGE)
+				continue;
+			for (const struct sw_port *port = block->ports; port; port = port->next)
+				warn_taken(checker, scope, port);
+		}
+}
+
+/* Who waits for TLS does not read a greeting. */
+void sw_warn_answer(struct sw_checker *checker, const struct sw_port_block *block,
+		    const struct sw_rule_node *rule)
+{
+	if (rule->answer && has_port(block, SUBMISSIONS_PORT))
+		sw_diag(checker->diags, SW_WARNING, rule->answer_pos,
+			"on port %d programs begin with TLS at once and do not understand this "
+			"answer",
+			SUBMISSIONS_PORT);
 }
 
 /* A way to TLS that nobody takes on this port: the rule refuses every connection. */

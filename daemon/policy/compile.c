@@ -2,11 +2,11 @@
 /*
  * compile.c - a checked policy as the kernel reads it.
  *
- * Each rule of a host block becomes one or more rows, in the order of the file, so that the first
- * row that matches belongs to the first rule that does. The destinations of a rule are one set, so
- * what makes a rule need several rows is its callers alone.
+ * Each rule becomes one or more rows, in the order of the file, so that the first row that matches
+ * belongs to the first rule that does. The destinations of a rule are one set, and so are the sources
+ * of an edge rule: what makes a rule need several rows is the callers of a host rule alone.
  *
- * Rules of edge and serve blocks have numbers but no rows.
+ * Rules of serve blocks have numbers but no rows.
  */
 #include <stdio.h>
 #include <string.h>
@@ -32,8 +32,9 @@ static_assert(sw_count(action_of) == SW_RULE_ACTION_MAX, "an action for each act
 
 /* A port block and the scope that it stands in. */
 struct place {
-	enum sw_scope scope;
+	const struct sw_scope_block *scope;
 	const struct sw_port *ports;
+	uint32_t pattern; /* edge: place of the scope's first interface among all */
 };
 
 /* ---- the rule itself ---- */
@@ -53,6 +54,37 @@ static void copy_cut(char *to, size_t size, const char *text, const char *mark)
 		length--;
 	memcpy(to, text, length);
 	memcpy(to + length, mark, strlen(mark) + 1);
+}
+
+/* Ones' complement sum (RFC 1071) of the words as they lie in memory, not inverted. The zeros behind
+   the end of the line do not change it, and fill up a last word that is half. */
+static uint16_t line_sum(const struct sw_answer_line *line)
+{
+	uint16_t words[SW_ANSWER_MAX / 2];
+	uint32_t sum = 0;
+
+	memcpy(words, line->bytes, sizeof(words));
+	for (size_t i = 0; i < sw_count(words); i++)
+		sum += words[i];
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)((sum & 0xffff) + (sum >> 16));
+}
+
+/* A greeting that takes no mail (RFC 5321, 3.1), with the code of a policy's refusal (RFC 3463). */
+static void put_answer(const struct sw_rule_node *rule, struct sw_answer_line *line)
+{
+	char text[SW_ANSWER_MAX + 1];
+	int length;
+
+	if (!rule->answer || !rule->text)
+		return;
+	/* The parser sees to it that the text fits. */
+	length = snprintf(text, sizeof(text), "554 5.7.1 %s\r\n", rule->text);
+	if (length < 0 || (size_t)length > sizeof(line->bytes))
+		return;
+	memcpy(line->bytes, text, (size_t)length);
+	line->length = (uint16_t)length;
+	line->sum = line_sum(line);
 }
 
 static void put_info(struct sw_compile *compile, enum sw_scope scope,
@@ -91,6 +123,8 @@ static void put_rule(const struct sw_rule_node *rule, struct sw_rule *to)
 	to->flags = rule->mode == SW_MODE_AUDIT ? SW_RULE_AUDIT : 0;
 	if (rule->action == SW_RULE_REQUIRE_TLS)
 		put_tls(rule, to);
+	if (rule->answer)
+		to->flags |= SW_RULE_ANSWER;
 	if (rule->action != SW_RULE_REDIRECT)
 		return;
 	if (!ipv6->given)
@@ -106,6 +140,16 @@ static void put_rule(const struct sw_rule_node *rule, struct sw_rule *to)
 }
 
 /* ---- its rows ---- */
+
+/* False: an empty list, no packet comes from one. */
+static bool has_source(const struct sw_party *from)
+{
+	bool some = !from;
+
+	for (const struct sw_party *party = from; party; party = party->next)
+		some |= party->kind == SW_PARTY_NET && party->net->n_prefixes > 0;
+	return some;
+}
 
 /* False: an empty list of destinations, no connection goes to one. */
 static bool has_destination(struct sw_compile *compile, const struct sw_party *to)
@@ -165,11 +209,48 @@ static void put_row_from(struct sw_compile *compile, uint32_t row,
 static void put_row_ports(struct sw_compile *compile, uint32_t row, const struct place *place)
 {
 	for (const struct sw_port *port = place->ports; port; port = port->next) {
-		uint32_t id = (uint32_t)place->scope << 16 | port->port;
+		uint32_t id = (uint32_t)place->scope->scope << 16 | port->port;
 		struct sw_hit hit = {.key = (uint64_t)SW_DIM_PORT << 32 | id, .row = row};
 
 		sw_hits_add(&compile->ids, compile->arena, hit);
 	}
+}
+
+/* The number of the row, SW_ROW_NONE when there is no room for it. */
+static uint32_t new_row(struct sw_compile *compile, const struct sw_rule_node *rule)
+{
+	uint32_t row = (uint32_t)compile->n_rows++;
+
+	if (row >= SW_ROWS_MAX)
+		return SW_ROW_NONE;
+	compile->image->policy.row_rule[row] = (uint16_t)(rule->number - 1);
+	return row;
+}
+
+static void put_edge_row(struct sw_compile *compile, const struct place *place,
+			 const struct sw_rule_node *rule)
+{
+	struct sw_policy *policy = &compile->image->policy;
+	uint32_t row, pattern = place->pattern;
+
+	if (!has_source(rule->from) || !has_destination(compile, rule->to))
+		return;
+	row = new_row(compile, rule);
+	if (row == SW_ROW_NONE)
+		return;
+	put_row_ports(compile, row, place);
+	put_row_to(compile, row, rule->to);
+	if (!rule->from)
+		sw_vec_set(&policy->any[SW_DIM_FROM], row);
+	for (const struct sw_party *party = rule->from; party; party = party->next) {
+		struct sw_hit hit = {.key = (uintptr_t)party->net, .row = row};
+
+		if (party->kind == SW_PARTY_NET)
+			sw_hits_add(&compile->sources, compile->arena, hit);
+	}
+	for (const struct sw_interface_node *at = place->scope->interfaces;
+	     at && pattern < SW_PATTERNS_MAX; at = at->next, pattern++)
+		sw_vec_set(&policy->patterns[pattern].rows, row);
 }
 
 static void put_rows(struct sw_compile *compile, const struct place *place,
@@ -185,11 +266,10 @@ static void put_rows(struct sw_compile *compile, const struct place *place,
 		compile->most_rows_pos = rule->pos;
 	}
 	for (size_t i = 0; i < n; i++) {
-		uint32_t row = (uint32_t)compile->n_rows++;
+		uint32_t row = new_row(compile, rule);
 
-		if (row >= SW_ROWS_MAX)
+		if (row == SW_ROW_NONE)
 			continue;
-		compile->image->policy.row_rule[row] = (uint16_t)(rule->number - 1);
 		put_row_ports(compile, row, place);
 		put_row_from(compile, row, &alternatives[i]);
 		put_row_to(compile, row, rule->to);
@@ -210,22 +290,56 @@ static void compile_rule(struct sw_compile *compile, const struct place *place,
 	if (rule->number < 1 || rule->number > SW_RULES_MAX)
 		return;
 	put_rule(rule, &image->policy.rules[rule->number - 1]);
-	put_info(compile, place->scope, rule, &image->info[rule->number - 1]);
-	if (place->scope != SW_SCOPE_HOST)
-		return;
-	put_rows(compile, place, rule);
+	put_answer(rule, &image->answers[rule->number - 1]);
+	put_info(compile, place->scope->scope, rule, &image->info[rule->number - 1]);
+	if (place->scope->scope == SW_SCOPE_HOST)
+		put_rows(compile, place, rule);
+	else if (place->scope->scope == SW_SCOPE_EDGE)
+		put_edge_row(compile, place, rule);
 }
 
-static void compile_block(struct sw_compile *compile, enum sw_scope scope,
-			  const struct sw_port_block *block)
+static void compile_block(struct sw_compile *compile, const struct sw_scope_block *scope,
+			  const struct sw_port_block *block, uint32_t pattern)
 {
-	struct place place = {scope, block->ports};
+	struct sw_policy *policy = &compile->image->policy;
+	struct place place = {scope, block->ports, pattern};
+	__u64 *guard = scope->scope == SW_SCOPE_HOST   ? policy->guard
+		       : scope->scope == SW_SCOPE_EDGE ? policy->edge_guard
+						       : NULL;
 
-	if (scope == SW_SCOPE_HOST)
-		for (const struct sw_port *port = block->ports; port; port = port->next)
-			compile->image->policy.guard[port->port / 64] |= 1ull << port->port % 64;
+	for (const struct sw_port *port = block->ports; guard && port; port = port->next)
+		guard[port->port / 64] |= 1ull << port->port % 64;
 	for (const struct sw_rule_node *rule = block->rules; rule; rule = rule->next)
 		compile_rule(compile, &place, rule);
+}
+
+static bool enforces(const struct sw_scope_block *scope)
+{
+	for (const struct sw_port_block *block = scope->blocks; block; block = block->next)
+		for (const struct sw_rule_node *rule = block->rules; rule; rule = rule->next)
+			if (rule->mode != SW_MODE_AUDIT)
+				return true;
+	return false;
+}
+
+/* What holds for the interfaces of an edge block; their rows come with the rules. */
+static void put_patterns(struct sw_compile *compile, const struct sw_scope_block *scope)
+{
+	struct sw_policy *policy = &compile->image->policy;
+
+	for (const struct sw_interface_node *at = scope->interfaces; at; at = at->next) {
+		struct sw_pattern *pattern = &policy->patterns[policy->n_patterns];
+
+		if (policy->n_patterns == SW_PATTERNS_MAX) {
+			sw_diag(compile->diags, SW_ERROR, at->pos,
+				"more than %d interfaces and patterns", SW_PATTERNS_MAX);
+			return;
+		}
+		copy_cut(pattern->text, sizeof(pattern->text), at->pattern, "");
+		pattern->keep_seconds = scope->keep_seconds;
+		pattern->enforced = enforces(scope);
+		policy->n_patterns++;
+	}
 }
 
 static void check_rows(struct sw_compile *compile)
@@ -260,9 +374,13 @@ struct sw_image *sw_policy_compile(const struct sw_policy_ast *policy, struct sw
 		.policy = policy, .diags = diags, .arena = arena, .image = image};
 	size_t errors = sw_diags_errors(diags);
 
-	for (const struct sw_scope_block *scope = policy->scopes; scope; scope = scope->next)
+	for (const struct sw_scope_block *scope = policy->scopes; scope; scope = scope->next) {
+		uint32_t pattern = image->policy.n_patterns;
+
+		put_patterns(&compile, scope);
 		for (const struct sw_port_block *b = scope->blocks; b; b = b->next)
-			compile_block(&compile, scope->scope, b);
+			compile_block(&compile, scope, b, pattern);
+	}
 	check_rows(&compile);
 	if (sw_diags_errors(diags) != errors)
 		return NULL;

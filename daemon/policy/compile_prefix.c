@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * compile_prefix.c - the table of destination prefixes.
+ * compile_prefix.c - the tables of destination prefixes, and of the source prefixes of edge blocks.
+ * The two lie in one array, destinations first, told apart by SW_PREFIX_FROM; they share the classes.
  *
  * A look-up takes the longest prefix around an address and no other, so the entry must hold the rows
  * of every shorter prefix around it. Sorted by address, shorter first, the prefixes around the
@@ -38,6 +39,18 @@ struct classes {
 
 #define CLASS_SLOTS ((size_t)4 * SW_CLASSES_MAX)
 
+/* One of the two tables. */
+struct table {
+	struct sw_hits *hits; /* lists, by the rows that name them */
+	uint32_t flag;        /* in the bits of its keys: 0 or SW_PREFIX_FROM */
+	const char *word;     /* what the lists stand behind */
+	uint32_t *n_lengths;
+	uint8_t (*lengths)[136];
+	struct lists lists;
+	struct entry *entries;
+	size_t n;
+};
+
 struct around {
 	const struct entry *prefix;
 	uint32_t class;
@@ -71,11 +84,9 @@ static int entry_compare(const void *a, const void *b)
 	return one->bits - other->bits;
 }
 
-/* The lists of all `to`, each once, with the rows that name it. */
-static void gather_lists(struct sw_compile *compile, struct lists *lists)
+/* Each list once, with the rows that name it. */
+static void gather_lists(struct sw_compile *compile, struct sw_hits *hits, struct lists *lists)
 {
-	struct sw_hits *hits = &compile->nets;
-
 	sw_hits_sort(hits);
 	lists->nets = sw_arena_alloc(compile->arena, (hits->n + 1) * sizeof(struct sw_net *));
 	lists->rows = sw_arena_alloc(compile->arena, (hits->n + 1) * sizeof(*lists->rows));
@@ -151,11 +162,12 @@ static uint32_t class_of(struct classes *classes, const struct sw_vec *rows)
 	return classes->n++;
 }
 
-static void put_prefix(struct sw_image *image, const struct entry *entry, uint32_t class)
+static void put_prefix(struct sw_image *image, const struct entry *entry, uint32_t flag,
+		       uint32_t class)
 {
 	struct sw_prefix_key *key = &image->prefixes[image->n_prefixes];
 
-	key->bits = entry->bits;
+	key->bits = entry->bits | flag;
 	store64(key->addr, entry->high);
 	store64(key->addr + 8, entry->low);
 	image->prefix_classes[image->n_prefixes++] = class;
@@ -163,70 +175,93 @@ static void put_prefix(struct sw_image *image, const struct entry *entry, uint32
 
 /* An entry that says the same as the nearest one around it is left out: without it the look-up finds
    that one. */
-static bool put_entries(struct sw_compile *compile, const struct lists *lists,
-			const struct entry *entries, size_t n)
+static bool put_entries(struct sw_compile *compile, const struct table *table,
+			struct classes *classes)
 {
-	struct classes classes = {.rows = compile->image->policy.classes};
+	const struct lists *lists = &table->lists;
+	const struct entry *entries = table->entries;
 	struct around stack[SW_LENGTHS_MAX];
-	size_t depth = 0;
+	size_t depth = 0, n = table->n;
 
-	classes.slots = sw_arena_alloc(compile->arena, CLASS_SLOTS * sizeof(*classes.slots));
 	for (size_t i = 0, end; i < n; i = end) {
 		struct sw_vec rows = {{0}};
 
 		while (depth && !covers(stack[depth - 1].prefix, &entries[i]))
 			depth--;
 		if (depth)
-			rows = classes.rows[stack[depth - 1].class];
+			rows = classes->rows[stack[depth - 1].class];
 		for (end = i; end < n && entry_compare(&entries[i], &entries[end]) == 0; end++)
 			sw_vec_or(&rows, &lists->rows[entries[end].list]);
-		uint32_t class = class_of(&classes, &rows);
+		uint32_t class = class_of(classes, &rows);
 
 		if (class == SW_CLASSES_MAX) {
 			sw_diag(compile->diags, SW_ERROR, lists->nets[entries[i].list]->pos,
-				"the lists behind `to` overlap in more than %d different ways: "
+				"the lists behind `%s` overlap in more than %d different ways: "
 				"join lists "
 				"that the same rules name",
-				SW_CLASSES_MAX);
+				table->word, SW_CLASSES_MAX);
 			return false;
 		}
 		if (depth && stack[depth - 1].class == class)
 			continue;
-		put_prefix(compile->image, &entries[i], class);
+		put_prefix(compile->image, &entries[i], table->flag, class);
 		stack[depth++] = (struct around){&entries[i], class};
 	}
 	return true;
 }
 
-static void put_lengths(struct sw_image *image)
+/* Of the prefixes from `first` on. */
+static void put_lengths(const struct sw_image *image, size_t first, const struct table *table)
 {
 	bool used[2][SW_LENGTHS_MAX] = {0};
 
-	for (size_t i = 0; i < image->n_prefixes; i++) {
+	for (size_t i = first; i < image->n_prefixes; i++) {
 		const struct sw_prefix_key *key = &image->prefixes[i];
-		bool ipv4 = key->bits >= 96 && sw_addr_is_ipv4(key->addr);
+		uint32_t bits = key->bits & ~table->flag;
+		bool ipv4 = bits >= 96 && sw_addr_is_ipv4(key->addr);
 
-		used[ipv4 ? 0 : 1][key->bits] = true;
+		used[ipv4 ? 0 : 1][bits] = true;
 	}
 	for (size_t family = 0; family < 2; family++)
 		for (size_t bits = SW_LENGTHS_MAX; bits-- > 0;)
 			if (used[family][bits])
-				image->policy.lengths[family][image->policy.n_lengths[family]++] =
-					(uint8_t)bits;
+				table->lengths[family][table->n_lengths[family]++] = (uint8_t)bits;
 }
 
 void sw_compile_prefixes(struct sw_compile *compile)
 {
 	struct sw_image *image = compile->image;
-	struct lists lists = {0};
-	size_t n;
+	struct sw_policy *policy = &image->policy;
+	struct classes classes = {.rows = policy->classes};
+	struct table tables[] = {
+		{.hits = &compile->nets,
+		 .word = "to",
+		 .n_lengths = policy->n_lengths,
+		 .lengths = policy->lengths},
+		{.hits = &compile->sources,
+		 .flag = SW_PREFIX_FROM,
+		 .word = "from",
+		 .n_lengths = policy->n_from_lengths,
+		 .lengths = policy->from_lengths},
+	};
+	size_t n = 0;
 
-	gather_lists(compile, &lists);
-	struct entry *entries = gather_entries(compile->arena, &lists, &n);
+	for (size_t i = 0; i < sw_count(tables); i++) {
+		struct table *table = &tables[i];
 
-	sort_entries(entries, n);
+		gather_lists(compile, table->hits, &table->lists);
+		table->entries = gather_entries(compile->arena, &table->lists, &table->n);
+		sort_entries(table->entries, table->n);
+		n += table->n;
+	}
+	classes.slots = sw_arena_alloc(compile->arena, CLASS_SLOTS * sizeof(*classes.slots));
 	image->prefixes = sw_compile_array(n, sizeof(*image->prefixes));
 	image->prefix_classes = sw_compile_array(n, sizeof(*image->prefix_classes));
-	if (put_entries(compile, &lists, entries, n))
-		put_lengths(image);
+	for (size_t i = 0; i < sw_count(tables); i++) {
+		size_t first = image->n_prefixes;
+
+		if (!put_entries(compile, &tables[i], &classes))
+			return;
+		put_lengths(image, first, &tables[i]);
+	}
 }

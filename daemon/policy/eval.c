@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "bpf/abi.h"
+#include "bpf/edge_match.h"
 #include "bpf/match.h"
 #include "daemon/policy/compile.h"
 #include "daemon/policy/image.h"
@@ -84,30 +85,37 @@ static const struct sw_vec *find_cgroup(const struct sw_image *image, struct sw_
 
 static bool key_is_ipv4(const struct sw_prefix_key *key)
 {
-	return key->bits >= 96 && sw_addr_is_ipv4(key->addr);
+	return (key->bits & ~SW_PREFIX_FROM) >= 96 && sw_addr_is_ipv4(key->addr);
 }
 
 static int prefix_compare(const void *a, const void *b)
 {
 	const struct sw_prefix_key *one = a, *other = b;
-	int differs = key_is_ipv4(one) - key_is_ipv4(other);
+	int differs = (one->bits >= SW_PREFIX_FROM) - (other->bits >= SW_PREFIX_FROM);
 
+	if (!differs)
+		differs = key_is_ipv4(one) - key_is_ipv4(other);
 	if (!differs)
 		differs = memcmp(one->addr, other->addr, sizeof(one->addr));
 	return differs ? differs : (one->bits > other->bits) - (one->bits < other->bits);
 }
 
-static const struct sw_vec *find_prefix(const struct sw_image *image, const uint8_t addr[16])
+/* Among the destinations, or (`table` SW_PREFIX_FROM) among the sources. */
+static const struct sw_vec *find_prefix(const struct sw_image *image, uint32_t table,
+					const uint8_t addr[16])
 {
 	const struct sw_policy *policy = &image->policy;
 	size_t family = sw_addr_is_ipv4(addr) ? 0 : 1;
+	const uint8_t *lengths = table ? policy->from_lengths[family] : policy->lengths[family];
+	uint32_t n = table ? policy->n_from_lengths[family] : policy->n_lengths[family];
 	struct sw_prefix_key key;
 
 	memcpy(key.addr, addr, sizeof(key.addr));
-	for (uint32_t i = 0; i < policy->n_lengths[family]; i++) {
+	for (uint32_t i = 0; i < n; i++) {
 		const struct sw_prefix_key *at;
 
-		sw_prefix_cut(&key, policy->lengths[family][i]);
+		sw_prefix_cut(&key, lengths[i]);
+		key.bits |= table;
 		at = bsearch(&key, image->prefixes, image->n_prefixes, sizeof(key), prefix_compare);
 		if (at)
 			return &policy->classes[image->prefix_classes[at - image->prefixes]];
@@ -142,7 +150,7 @@ static void find_destination(const struct sw_image *image, const struct sw_query
 			     struct found *found)
 {
 	if (query->has_to)
-		found->rows = find_prefix(image, query->to);
+		found->rows = find_prefix(image, 0, query->to);
 	if (query->to_is_local)
 		found->more = &image->policy.local;
 }
@@ -203,7 +211,9 @@ static_assert(sw_count(finders) == SW_DIM_MAX, "a look-up for each dimension");
 
 /* ---- the answer ---- */
 
-static uint32_t find_rule(const struct sw_image *image, const struct sw_query *query, int *certain)
+/* For a decision between host rules. */
+static uint32_t find_host_rule(const struct sw_image *image, const struct sw_query *query,
+			       int *certain)
 {
 	const struct sw_policy *policy = &image->policy;
 	uint32_t dim, port = (uint32_t)query->scope << 16 | query->port;
@@ -218,6 +228,73 @@ static uint32_t find_rule(const struct sw_image *image, const struct sw_query *q
 	}
 	*certain = (int)match.certain;
 	return sw_match_rule(&match, policy);
+}
+
+bool sw_interface_matches(const char *pattern, const char *name)
+{
+	size_t length = strlen(pattern);
+
+	if (length && pattern[length - 1] == '*')
+		return strncmp(pattern, name, length - 1) == 0;
+	return strcmp(pattern, name) == 0;
+}
+
+static bool have_common(const struct sw_vec *a, const struct sw_vec *b)
+{
+	uint64_t common = 0;
+
+	for (size_t i = 0; i < SW_WORDS; i++)
+		common |= a->w[i] & b->w[i];
+	return common;
+}
+
+/* The rows of an interface; of none: of one that is named as the first pattern with this port. */
+static void find_interface(const struct sw_policy *policy, const char *name,
+			   const struct sw_vec *port_rows, struct sw_vec *rows)
+{
+	for (uint32_t i = 0; !name && port_rows && i < policy->n_patterns; i++)
+		if (have_common(&policy->patterns[i].rows, port_rows))
+			name = policy->patterns[i].text;
+	for (uint32_t i = 0; name && i < policy->n_patterns; i++)
+		if (sw_interface_matches(policy->patterns[i].text, name))
+			sw_vec_or(rows, &policy->patterns[i].rows);
+}
+
+/* False: the port is not guarded on this interface. */
+static bool find_edge_rule(const struct sw_image *image, const struct sw_query *query,
+			   uint32_t *rule)
+{
+	const struct sw_policy *policy = &image->policy;
+	uint32_t port = (uint32_t)SW_SCOPE_EDGE << 16 | query->port;
+	const struct sw_vec *port_rows = find_id(image, SW_DIM_PORT, port);
+	struct sw_vec interface_rows = {{0}}, rows;
+	struct found to = {0};
+
+	find_interface(policy, query->interface, port_rows, &interface_rows);
+	sw_edge_begin(&rows, port_rows, &interface_rows);
+	if (sw_vec_first(&rows) == SW_ROW_NONE)
+		return false;
+	find_destination(image, query, &to);
+	sw_edge_give(&rows, &policy->any[SW_DIM_FROM],
+		     query->has_from ? find_prefix(image, SW_PREFIX_FROM, query->from) : NULL,
+		     NULL);
+	sw_edge_give(&rows, &policy->any[SW_DIM_DST], to.rows, to.more);
+	*rule = sw_edge_rule(policy, &rows);
+	return true;
+}
+
+/* False: not guarded. */
+static bool find_rule(const struct sw_image *image, const struct sw_query *query, uint32_t *rule,
+		      int *certain)
+{
+	*certain = 1;
+	if (query->scope == SW_SCOPE_EDGE)
+		return sw_edge_guarded(&image->policy, query->port) &&
+		       find_edge_rule(image, query, rule);
+	if (query->scope != SW_SCOPE_HOST || !sw_guarded(&image->policy, query->port))
+		return false;
+	*rule = find_host_rule(image, query, certain);
+	return true;
 }
 
 /* An address that is not known is of the family that the rule can redirect. */
@@ -267,10 +344,9 @@ void sw_image_eval(const struct sw_image *image, const struct sw_query *query,
 	int certain;
 
 	*answer = (struct sw_answer){.verdict = SW_VERDICT_ALLOW, .rule_text = "", .text = ""};
-	if (query->scope != SW_SCOPE_HOST || !sw_guarded(policy, query->port))
+	if (!find_rule(image, query, &index, &certain))
 		return;
 	answer->guarded = true;
-	index = find_rule(image, query, &certain);
 	if (index < SW_RULES_MAX) {
 		rule = &policy->rules[index];
 		answer->rule = index + 1;
@@ -284,7 +360,10 @@ void sw_image_eval(const struct sw_image *image, const struct sw_query *query,
 	answer->reason = decision.reason;
 	if (rule && !decision.refuse)
 		answer_gate(rule, query->port, answer);
-	if (decision.port) {
+	answer->answer = rule && rule->flags & SW_RULE_ANSWER &&
+			 decision.verdict == SW_VERDICT_REJECT &&
+			 decision.reason == SW_REASON_NOT_PERMITTED;
+	if (decision.verdict == SW_VERDICT_REDIRECT) {
 		answer->new_port = decision.port;
 		memcpy(answer->new_to, decision.ipv4 ? rule->target4 : rule->target6,
 		       sizeof(answer->new_to));

@@ -8,11 +8,12 @@
 
 #include <stddef.h>
 
-#include "bpf/abi.h"
+#include "bpf/abi_edge.h"
 
 struct sw_image {
 	struct sw_policy policy; /* generation 0: the loader numbers it */
 	struct sw_rule_info info[SW_RULES_MAX];
+	struct sw_answer_line answers[SW_RULES_MAX]; /* length 0: that rule says nothing */
 
 	struct sw_id_key *ids;
 	struct sw_vec *id_rows;

@@ -23,8 +23,9 @@ static const struct {
 	[SW_REASON_UNIDENTIFIED] =
 		{"unidentified", "The rule depends on something about the caller that could not be "
 				 "found out."},
-	[SW_REASON_UNATTRIBUTED] = {"unattributed",
-				    "The packet's socket was never let through by connect()."},
+	[SW_REASON_UNATTRIBUTED] =
+		{"unattributed", "The packet belongs to no connection that is known to have been "
+				 "let through."},
 	[SW_REASON_MALFORMED] =
 		{"malformed",
 		 "What was sent could not be read: packet headers, urgent data, a PROXY "

@@ -11,12 +11,14 @@
  *             | ( "unit" | "cgroup" ) ( WORD | STRING )
  *   net       = "net" NAME "=" ( item | "{" item { "," item } [ "," ] "}" ) EOL
  *   item      = PREFIX | NAME | "file" STRING
- *   scope     = ( "host" | "serve" | "edge" interface { "," interface } )
- *               "{" [ mode ] { port } "}" EOL
+ *   scope     = ( "host" | "serve" ) "{" [ mode ] { port } "}" EOL
+ *             | "edge" interface { "," interface }
+ *               "{" [ mode ] [ existing ] { port } "}" EOL
+ *   existing  = "existing" ( "keep" TIME | "refuse" ) EOL
  *   interface = STRING | WORD
  *   port      = "port" NUMBER { "," NUMBER } "{" [ mode ] { rule } "}" EOL
  *   rule      = action { "from" list | "to" list } EOL                  each once, in any order
- *   action    = "allow" | "drop" | "audit" | "reject" [ STRING ]
+ *   action    = "allow" | "drop" | "audit" | "reject" [ STRING [ "answer" ] ]
  *             | "redirect" TARGET [ "," TARGET ]                        one of each family
  *             | "require" "tls" { "implicit" | "starttls" | "1.0" ... "1.3" | "proxy" }
  *   list      = party { "," party }                                     OR
@@ -29,6 +31,7 @@
  *             users and groups that look otherwise stand in quotes.
  *   PREFIX    192.0.2.0/24, 2001:db8::/32; without "/": one address
  *   TARGET    127.0.0.1:25, [::1]:25
+ *   TIME      90s, 10m, 1h; up to a week
  *   STRING    in double quotes, on one line; \" and \\ stand for " and \
  *   NUMBER    decimal; ports are 1 to 65535
  * The text is UTF-8, a byte order mark at its start and CRLF line ends are accepted.

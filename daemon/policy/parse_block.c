@@ -144,6 +144,64 @@ static bool parse_block_mode(struct sw_parser *parser, bool first, enum sw_mode 
 	return false;
 }
 
+/* ---- existing ---- */
+
+#define KEEP_MAX (7u * 24 * 3600) /* seconds */
+
+static bool parse_time(struct sw_parser *parser, uint32_t *seconds)
+{
+	static const struct {
+		char letter;
+		uint32_t seconds;
+	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}};
+	const struct sw_token *token = &parser->token;
+	bool word = token->kind == SW_TOKEN_WORD && token->length > 1;
+	uint32_t number;
+
+	for (size_t i = 0; word && i < sw_count(units); i++) {
+		if (token->text[token->length - 1] != units[i].letter ||
+		    !sw_number_parse(token->text, token->length - 1, KEEP_MAX / units[i].seconds,
+				     &number))
+			continue;
+		if (!number) {
+			sw_diag(parser->diags, SW_ERROR, token->pos,
+				"this keeps nothing; that is: existing refuse");
+			return false;
+		}
+		*seconds = number * units[i].seconds;
+		sw_parse_advance(parser);
+		return true;
+	}
+	return sw_parse_unexpected(parser, "a time such as 90s, 10m or 1h, at most a week (168h)",
+				   NULL, 0);
+}
+
+static bool parse_existing(struct sw_parser *parser, struct sw_scope_block *scope)
+{
+	static const char *const words[] = {"keep", "refuse"};
+
+	if (scope->scope != SW_SCOPE_EDGE || scope->existing_given || scope->blocks) {
+		sw_diag(parser->diags, SW_ERROR, parser->token.pos,
+			"\"existing\" stands once in an edge block, before its ports");
+		return false;
+	}
+	scope->existing_given = true;
+	scope->existing_pos = parser->token.pos;
+	sw_parse_begin(parser, &scope->existing_comments);
+	sw_parse_advance(parser);
+	if (sw_parse_accept(parser, "refuse")) {
+		scope->keep_seconds = 0;
+	} else if (!sw_parse_accept(parser, "keep")) {
+		return sw_parse_unexpected(parser, "\"keep\" or \"refuse\"", words,
+					   sw_count(words));
+	} else if (!parse_time(parser, &scope->keep_seconds)) {
+		return false;
+	}
+	return sw_parse_end(parser, &scope->existing_comments);
+}
+
+/* ---- ports ---- */
+
 static bool parse_ports(struct sw_parser *parser, struct sw_port_block *block)
 {
 	struct sw_port **end = &block->ports;
@@ -242,7 +300,8 @@ static bool parse_port_block(struct sw_parser *parser, enum sw_scope scope,
 
 static void parse_port_blocks(struct sw_parser *parser, struct sw_scope_block *scope)
 {
-	static const char *const words[] = {"port", "mode"};
+	static const char *const words[] = {"port", "mode", "existing"};
+	const size_t n_words = scope->scope == SW_SCOPE_EDGE ? 3 : 2;
 	struct sw_port_block **end = &scope->blocks;
 	bool first = true;
 
@@ -254,14 +313,18 @@ static void parse_port_blocks(struct sw_parser *parser, struct sw_scope_block *s
 				give_up(parser);
 			continue;
 		}
+		if (sw_parse_is(parser, "existing")) {
+			if (!parse_existing(parser, scope))
+				give_up(parser);
+			continue;
+		}
 		if (!sw_parse_is(parser, "port")) {
 			if (is_one_of(parser, sw_parse_actions, sw_parse_n_actions))
 				sw_diag(parser->diags, SW_ERROR, parser->token.pos,
 					"a rule stands in a port block: port 25 { ... }");
 			else
-				sw_parse_unexpected(parser, "\"port\" or \"}\"", words,
-						    sw_count(words));
-			if (!means(parser, "port", words, sw_count(words))) {
+				sw_parse_unexpected(parser, "\"port\" or \"}\"", words, n_words);
+			if (!means(parser, "port", words, n_words)) {
 				give_up(parser);
 				continue;
 			}
@@ -278,7 +341,7 @@ static void parse_port_blocks(struct sw_parser *parser, struct sw_scope_block *s
 /* IFNAMSIZ less its NUL. */
 #define INTERFACE_MAX 15
 
-static bool parse_interface(struct sw_parser *parser, struct sw_interface *interface)
+static bool parse_interface(struct sw_parser *parser, struct sw_interface_node *interface)
 {
 	const struct sw_token *token = &parser->token;
 
@@ -303,7 +366,7 @@ static bool parse_interface(struct sw_parser *parser, struct sw_interface *inter
 
 static bool parse_interfaces(struct sw_parser *parser, struct sw_scope_block *scope)
 {
-	struct sw_interface **end = &scope->interfaces;
+	struct sw_interface_node **end = &scope->interfaces;
 
 	if (scope->scope != SW_SCOPE_EDGE) {
 		if (parser->token.kind != SW_TOKEN_STRING)
@@ -313,7 +376,8 @@ static bool parse_interfaces(struct sw_parser *parser, struct sw_scope_block *sc
 		return false;
 	}
 	do {
-		struct sw_interface *interface = sw_arena_alloc(parser->arena, sizeof(*interface));
+		struct sw_interface_node *interface =
+			sw_arena_alloc(parser->arena, sizeof(*interface));
 
 		sw_parse_skip_lines(parser);
 		if (!parse_interface(parser, interface))
@@ -331,6 +395,7 @@ static bool parse_scope(struct sw_parser *parser, enum sw_scope kind)
 	struct sw_pos open;
 
 	scope->scope = kind;
+	scope->keep_seconds = SW_KEEP_DEFAULT;
 	item->kind = SW_ITEM_SCOPE;
 	item->scope = scope;
 	*parser->item_end = item;

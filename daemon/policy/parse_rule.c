@@ -29,6 +29,36 @@ static bool parse_text(struct sw_parser *parser, struct sw_rule_node *rule)
 	return true;
 }
 
+/* `answer` says the text in SMTP, whose replies are ASCII (RFC 5321, 4.2). */
+static bool parse_answer(struct sw_parser *parser, struct sw_rule_node *rule, struct sw_pos text)
+{
+	if (!sw_parse_is(parser, "answer"))
+		return true;
+	rule->answer = true;
+	rule->answer_pos = parser->token.pos;
+	for (const char *at = rule->text; at && *at; at++)
+		if (*at < ' ' || *at > '~') {
+			sw_diag(parser->diags, SW_ERROR, text,
+				"\"answer\" says this text in SMTP, which takes printable ASCII "
+				"only");
+			return false;
+		}
+	if (!rule->text) {
+		sw_diag(parser->diags, SW_ERROR, rule->answer_pos,
+			"\"answer\" needs a text to say: reject \"...\" answer");
+		return false;
+	}
+	sw_parse_advance(parser);
+	return true;
+}
+
+static bool parse_reject(struct sw_parser *parser, struct sw_rule_node *rule)
+{
+	struct sw_pos text = parser->token.pos;
+
+	return parse_text(parser, rule) && parse_answer(parser, rule, text);
+}
+
 static bool parse_target(struct sw_parser *parser, struct sw_rule_node *rule)
 {
 	static const char *const families[] = {"IPv4", "IPv6"};
@@ -139,7 +169,7 @@ static bool parse_action(struct sw_parser *parser, struct sw_rule_node *rule)
 	}
 	if (sw_parse_accept(parser, "reject")) {
 		rule->action = SW_RULE_REJECT;
-		return parse_text(parser, rule);
+		return parse_reject(parser, rule);
 	}
 	if (sw_parse_accept(parser, "redirect")) {
 		rule->action = SW_RULE_REDIRECT;
@@ -229,15 +259,21 @@ static bool parse_list(struct sw_parser *parser, enum sw_party_kind named, struc
 
 static bool end_rule(struct sw_parser *parser, struct sw_rule_node *rule)
 {
-	static const char *const words[] = {"from", "to"};
+	static const char *const words[] = {"from", "to", "answer"};
+	bool answer = rule->text && !rule->answer, list = rule->from || rule->to;
 
 	if (parser->token.kind != SW_TOKEN_WORD && parser->token.kind != SW_TOKEN_STRING)
 		return sw_parse_end(parser, &rule->comments);
+	if (sw_parse_is(parser, "answer")) {
+		sw_diag(parser->diags, SW_ERROR, parser->token.pos,
+			"\"answer\" stands once, right behind a text: reject \"...\" answer");
+		return false;
+	}
 	return sw_parse_unexpected(parser,
-				   rule->from || rule->to
-					   ? "\",\", \"from\", \"to\" or the end of the line"
-					   : "\"from\", \"to\" or the end of the line",
-				   words, sw_count(words));
+				   list     ? "\",\", \"from\", \"to\" or the end of the line"
+				   : answer ? "\"answer\", \"from\", \"to\" or the end of the line"
+					    : "\"from\", \"to\" or the end of the line",
+				   words, answer && !list ? 3 : 2);
 }
 
 bool sw_parse_rule(struct sw_parser *parser, enum sw_scope scope, struct sw_rule_node *rule)

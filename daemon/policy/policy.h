@@ -18,6 +18,7 @@
 
 /* Limits, told in the diagnostics that they cause. */
 #define SW_POLICY_BYTES_MAX (16u << 20) /* of policy text */
+#define SW_ANSWER_EDGE_MAX 190          /* characters of `reject "..." answer` in an edge block */
 #define SW_LIST_PREFIXES_MAX (1u << 20) /* of all lists together, after removing doubles */
 
 /* The machine that a policy is checked against. Every member may be NULL: then nothing is said
@@ -127,6 +128,10 @@ struct sw_query {
 	bool has_to;
 	uint8_t to[16]; /* absent: an address that no rule names */
 	bool to_is_local;
+	/* Scope edge. */
+	bool has_from;
+	uint8_t from[16];      /* absent: an address that no rule names */
+	const char *interface; /* NULL: one that some edge block names: the first */
 };
 
 struct sw_answer {
@@ -144,7 +149,11 @@ struct sw_answer {
 	uint8_t gate_action;  /* enum sw_action */
 	uint8_t gate_flags;   /* SW_RULE_* of abi.h; the way of TLS is set where the port has one */
 	uint16_t tls_version; /* oldest that may be negotiated, 0: any */
+	bool answer;          /* refused with a 554 greeting */
 };
+
+/* Does the name of an interface fit a pattern of an edge block ("tap*")? */
+bool sw_interface_matches(const char *pattern, const char *name);
 
 void sw_image_eval(const struct sw_image *image, const struct sw_query *query,
 		   struct sw_answer *answer);

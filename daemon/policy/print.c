@@ -133,6 +133,8 @@ static void put_rule(FILE *to, const struct sw_rule_node *rule)
 		fputc(' ', to);
 		put_string(to, rule->text);
 	}
+	if (rule->answer)
+		fputs(" answer", to);
 	put_targets(to, rule->targets);
 	fputs(ways[rule->tls_way], to);
 	if (rule->tls_version)
@@ -253,13 +255,33 @@ static void put_port_block(struct printer *printer, const struct sw_port_block *
 	close_block(printer, block->tail, 1);
 }
 
+/* A time in the largest unit that holds it whole. */
+static void put_existing(struct printer *printer, const struct sw_scope_block *scope)
+{
+	uint32_t seconds = scope->keep_seconds;
+
+	if (!scope->existing_given)
+		return;
+	put_before(printer, &scope->existing_comments, 1);
+	begin_line(printer, 1);
+	if (!seconds)
+		fputs("existing refuse", printer->to);
+	else if (seconds % 3600 == 0)
+		fprintf(printer->to, "existing keep %uh", seconds / 3600);
+	else if (seconds % 60 == 0)
+		fprintf(printer->to, "existing keep %um", seconds / 60);
+	else
+		fprintf(printer->to, "existing keep %us", seconds);
+	end_line(printer, scope->existing_comments.behind);
+}
+
 static void put_scope(struct printer *printer, const struct sw_scope_block *scope)
 {
 	put_empty_line(printer);
 	put_before(printer, &scope->comments, 0);
 	begin_line(printer, 0);
 	fputs(scope_words[scope->scope], printer->to);
-	for (const struct sw_interface *interface = scope->interfaces; interface;
+	for (const struct sw_interface_node *interface = scope->interfaces; interface;
 	     interface = interface->next) {
 		fputc(' ', printer->to);
 		put_string(printer->to, interface->pattern);
@@ -268,6 +290,7 @@ static void put_scope(struct printer *printer, const struct sw_scope_block *scop
 	}
 	open_block(printer, scope->comments.behind);
 	put_mode(printer, scope->mode, &scope->mode_comments, 1);
+	put_existing(printer, scope);
 	for (const struct sw_port_block *block = scope->blocks; block; block = block->next)
 		put_port_block(printer, block);
 	close_block(printer, scope->tail, 0);

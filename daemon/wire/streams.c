@@ -7,16 +7,10 @@
 
 #include "daemon/base.h"
 #include "daemon/policy/policy.h"
-#include "daemon/wire/bytes.h"
+#include "daemon/wire/layers.h"
 #include "daemon/wire/watch.h"
 
-#define SW_PARSE_LOAD(from, offset, to, size) sw_bytes_load(from, offset, to, size)
-#include "bpf/parse.h"
-
 #define BUCKETS 65536 /* power of two */
-#define TCP_FIN 0x01
-#define TCP_RST 0x04
-#define TCP_URG 0x20
 
 /* Two ends in the order of their bytes, so that both directions have the same. */
 struct ends {
@@ -31,6 +25,8 @@ struct stream {
 	bool ended; /* nothing more is read */
 	bool told;
 	bool given_up;    /* ended before its time, for memory */
+	bool orphan;      /* the client sent something before its SYN */
+	bool cut;         /* the client sent a packet in fragments before TLS */
 	uint32_t base[2]; /* initial sequence numbers, as far as they are known */
 	uint64_t number, first_ns;
 	struct stream *next;      /* in its bucket: younger ones come first */
@@ -40,6 +36,8 @@ struct stream {
 
 struct sw_streams {
 	const struct sw_image *image;
+	bool edge;             /* forwarded traffic */
+	const char *interface; /* that it came in through; NULL: the first that is named */
 	void (*tell)(void *data, const struct sw_stream *stream);
 	void *data;
 	uint64_t seed; /* so that nobody can choose ports that all fall into one bucket */
@@ -71,6 +69,12 @@ struct sw_streams *sw_streams_new(const struct sw_image *image,
 	if (getrandom(&streams->seed, sizeof(streams->seed), GRND_NONBLOCK) < 0)
 		streams->seed = (uintptr_t)streams;
 	return streams;
+}
+
+void sw_streams_at_edge(struct sw_streams *streams, const char *interface)
+{
+	streams->edge = true;
+	streams->interface = interface;
 }
 
 static struct stream **slot(struct sw_streams *streams, uint64_t number)
@@ -144,20 +148,55 @@ static bool is_local(const uint8_t src[16], const uint8_t dst[16])
 	       !memcmp(src, dst, 16);
 }
 
+/* What the policy says of a connection from one end to the other. */
+static void ask_ends(const struct sw_streams *streams, const struct ends *ends, uint8_t client,
+		     struct sw_answer *answer)
+{
+	const uint8_t *src = ends->addr[client], *dst = ends->addr[!client];
+	struct sw_query query = {
+		.scope = streams->edge ? SW_SCOPE_EDGE : SW_SCOPE_HOST,
+		.port = ends->port[!client],
+		.has_to = true,
+		.to_is_local = is_local(src, dst),
+		.has_from = streams->edge,
+		.interface = streams->interface,
+	};
+
+	memcpy(query.to, dst, sizeof(query.to));
+	memcpy(query.from, src, sizeof(query.from));
+	sw_image_eval(streams->image, &query, answer);
+}
+
 static void ask(const struct sw_streams *streams, const struct stream *stream,
 		struct sw_answer *answer)
 {
-	const struct ends *ends = &stream->ends;
-	uint8_t server = !stream->client;
-	struct sw_query query = {
-		.scope = SW_SCOPE_HOST,
-		.port = ends->port[server],
-		.has_to = true,
-		.to_is_local = is_local(ends->addr[stream->client], ends->addr[server]),
-	};
+	ask_ends(streams, &stream->ends, stream->client, answer);
+}
 
-	memcpy(query.to, ends->addr[server], sizeof(query.to));
-	sw_image_eval(streams->image, &query, answer);
+/* What the edge decides before its gate reads anything. Of a connection whose beginning it did not see it
+   reads nothing; where `audit` asks for no more than a record, that is all. */
+static void describe_edge(const struct stream *stream, const struct sw_answer *answer,
+			  struct sw_stream *result)
+{
+	bool judged = stream->watch && sw_watch_judged(stream->watch);
+
+	if (!answer->gate || !(stream->orphan || (stream->cut && answer->tls && !judged)))
+		return;
+	result->verdict = answer->verdict;
+	result->reason = answer->reason;
+	result->violation = false;
+	result->verb = result->mechanism = result->verb_length = 0;
+	if (!answer->tls)
+		return;
+	if (stream->orphan) {
+		result->verdict = answer->audit ? SW_VERDICT_AUDIT : SW_VERDICT_RESET;
+		result->reason = SW_REASON_UNATTRIBUTED;
+	} else if (answer->audit) {
+		result->incomplete = true;
+	} else {
+		result->verdict = SW_VERDICT_DROP;
+		result->reason = SW_REASON_MALFORMED;
+	}
 }
 
 static void describe(const struct sw_streams *streams, const struct stream *stream,
@@ -184,6 +223,7 @@ static void describe(const struct sw_streams *streams, const struct stream *stre
 	memcpy(result->dst, ends->addr[!stream->client], sizeof(result->dst));
 	if (stream->watch)
 		sw_watch_tell(stream->watch, result);
+	describe_edge(stream, &answer, result);
 }
 
 /* Keeps what was found of a stream and frees what it was read with. */
@@ -305,13 +345,26 @@ static void order_ends(const struct sw_packet *packet, struct arrival *arrival)
 	arrival->ends.port[!src] = packet->dst_port;
 }
 
-static uint8_t client_of(const struct arrival *arrival)
+/* At the edge the server is who has a port that is guarded, whatever comes first. */
+static bool is_guarded(const struct sw_streams *streams, const struct ends *ends, uint8_t server)
+{
+	struct sw_answer answer;
+
+	ask_ends(streams, ends, !server, &answer);
+	return answer.guarded;
+}
+
+static uint8_t client_of(const struct sw_streams *streams, const struct arrival *arrival)
 {
 	const uint16_t *port = arrival->ends.port;
 	uint8_t flags = arrival->packet->tcp_flags;
+	bool guarded;
 
 	if (flags & SW_TCP_SYN)
 		return flags & SW_TCP_ACK ? !arrival->end : arrival->end;
+	guarded = streams->edge && is_guarded(streams, &arrival->ends, 0);
+	if (streams->edge && guarded != is_guarded(streams, &arrival->ends, 1))
+		return guarded;
 	if (port[0] == port[1])
 		return arrival->end;
 	return port[1] > port[0];
@@ -337,7 +390,7 @@ static int open_stream(struct sw_streams *streams, const struct arrival *arrival
 		return -ENOMEM;
 	}
 	stream->ends = arrival->ends;
-	stream->client = client_of(arrival);
+	stream->client = client_of(streams, arrival);
 	stream->number = streams->counts.streams++;
 	stream->first_ns = arrival->time_ns;
 	stream->next = *bucket;
@@ -385,6 +438,23 @@ static void note_begin(struct stream *stream, const struct arrival *arrival)
 	stream->base[end] = arrival->packet->seq - !syn;
 }
 
+/* What the edge makes of a client's packet before its gate does. A reset that carries nothing passes; a
+   fragment says nothing before TLS. */
+static void note_edge(struct stream *stream, struct arrival *arrival)
+{
+	const struct sw_packet *packet = arrival->packet;
+
+	if (arrival->end != stream->client)
+		return;
+	if (packet->tcp_flags & SW_TCP_RST && !packet->payload && !packet->fragment)
+		return;
+	stream->orphan |= !stream->syn[stream->client];
+	if (packet->fragment != 1 || (stream->watch && sw_watch_judged(stream->watch)))
+		return;
+	stream->cut = true;
+	arrival->segment.n = 0;
+}
+
 /* Is there a stream for this packet already? */
 static int stream_of(struct sw_streams *streams, const struct arrival *arrival,
 		     struct stream **found)
@@ -404,7 +474,7 @@ static int stream_of(struct sw_streams *streams, const struct arrival *arrival,
 
 static bool is_over(const struct stream *stream, uint8_t flags)
 {
-	if (flags & TCP_RST || (stream->watch && sw_watch_done(stream->watch)))
+	if (flags & SW_TCP_RST || (stream->watch && sw_watch_done(stream->watch)))
 		return true;
 	return stream->fin[0] && stream->fin[1] &&
 	       !(stream->watch && sw_watch_waits(stream->watch));
@@ -420,11 +490,13 @@ static int take(struct sw_streams *streams, struct arrival *arrival)
 		return r;
 	note_begin(stream, arrival);
 	arrival->segment.from_server = arrival->end != stream->client;
+	if (streams->edge)
+		note_edge(stream, arrival);
 	if (!stream->watch && arrival->segment.n)
 		r = open_watch(streams, stream);
 	if (!r && stream->watch)
 		r = sw_watch_segment(stream->watch, &arrival->segment);
-	stream->fin[arrival->end] |= flags & TCP_FIN;
+	stream->fin[arrival->end] |= flags & SW_TCP_FIN;
 	if (!r && is_over(stream, flags))
 		r = finish(streams, stream);
 	tell_ended(streams);
@@ -433,41 +505,6 @@ static int take(struct sw_streams *streams, struct arrival *arrival)
 
 /* ---- headers ---- */
 
-/* The header before IP, by kind. Returns false when there is none that can be read. */
-static bool read_link(struct sw_bytes *bytes, enum sw_link link, struct sw_packet *packet)
-{
-	const uint8_t *at = bytes->at;
-
-	if (link == SW_LINK_ETHERNET)
-		return !sw_parse_ethernet(bytes, packet);
-	if (link == SW_LINK_COOKED || link == SW_LINK_COOKED2) {
-		size_t head = link == SW_LINK_COOKED ? 16 : 20;
-
-		if (bytes->n < head)
-			return false;
-		packet->ether = sw_parse_u16(at + (link == SW_LINK_COOKED ? 14 : 0));
-		packet->at = (uint32_t)head;
-		return true;
-	}
-	packet->at = link == SW_LINK_FAMILY ? 4 : 0;
-	if (bytes->n <= packet->at)
-		return false;
-	/* The families' numbers differ between systems; the first digit of IP does not. */
-	packet->ether = at[packet->at] >> 4 == 6 ? SW_ETHER_IPV6 : SW_ETHER_IPV4;
-	return true;
-}
-
-/* Bytes of payload that the packet had when it was captured. A length of zero is that of a packet
-   which the network card cuts up. */
-static size_t claimed(const struct sw_packet *packet, uint32_t ip_at, size_t whole)
-{
-	bool unsaid = !packet->end || packet->end == ip_at;
-
-	if (unsaid)
-		return whole > packet->at ? whole - packet->at : 0;
-	return packet->payload;
-}
-
 static void read_segment(const struct sw_packet *packet, const struct sw_bytes *bytes, size_t want,
 			 struct sw_segment *segment)
 {
@@ -475,7 +512,7 @@ static void read_segment(const struct sw_packet *packet, const struct sw_bytes *
 	size_t there = bytes->n > packet->at ? bytes->n - packet->at : 0;
 
 	segment->syn = flags & SW_TCP_SYN;
-	segment->urgent = flags & TCP_URG;
+	segment->urgent = flags & SW_TCP_URG;
 	segment->has_ack = flags & SW_TCP_ACK;
 	segment->seq = packet->seq;
 	segment->ack = packet->ack;
@@ -483,26 +520,23 @@ static void read_segment(const struct sw_packet *packet, const struct sw_bytes *
 	segment->n = want < there ? want : there;
 	segment->cut = want > there || packet->fragment == 1;
 	/* What a reset carries is for people, not for the program. */
-	if (flags & TCP_RST)
+	if (flags & SW_TCP_RST)
 		segment->n = 0;
 }
 
-int sw_streams_packet(struct sw_streams *streams, enum sw_link link, uint64_t time_ns,
+int sw_streams_packet(struct sw_streams *streams, enum sw_layer layer, uint64_t time_ns,
 		      const uint8_t *bytes, size_t n, size_t whole)
 {
 	struct arrival arrival = {.time_ns = time_ns};
 	struct sw_bytes from = {bytes, n};
 	struct sw_packet packet;
-	uint32_t ip_at;
+	size_t payload;
 
 	streams->counts.packets++;
-	sw_parse_begin(&packet);
-	if (!read_link(&from, link, &packet)) {
+	if (!sw_layers_read(&from, layer, whole, &packet, &payload)) {
 		streams->counts.unread++;
 		return 0;
 	}
-	ip_at = packet.at;
-	sw_parse_ip(&from, &packet);
 	streams->counts.fragments += packet.fragment != 0;
 	if (packet.verdict == SW_PARSE_OTHER || packet.verdict == SW_PARSE_NOT_IP)
 		streams->counts.other++;
@@ -512,7 +546,7 @@ int sw_streams_packet(struct sw_streams *streams, enum sw_link link, uint64_t ti
 		return 0;
 	arrival.packet = &packet;
 	order_ends(&packet, &arrival);
-	read_segment(&packet, &from, claimed(&packet, ip_at, whole), &arrival.segment);
+	read_segment(&packet, &from, payload, &arrival.segment);
 	return take(streams, &arrival);
 }
 

@@ -14,6 +14,11 @@
  *
  * A capture does not say which process sent what: rules with `from` do not match, and `local` is what
  * is sure to be: loopback, and an address that speaks to itself.
+ *
+ * As forwarded traffic (sw_streams_at_edge) streams are judged by edge blocks: by both addresses and the
+ * interface. There TLS is required of what begins with a client's SYN: a stream without one is
+ * `unattributed`, as when the time of `existing keep` is over. One of which the client sent a packet in
+ * fragments before TLS, and that came no further, is `malformed`.
  */
 #ifndef SW_STREAMS_H
 #define SW_STREAMS_H
@@ -33,12 +38,12 @@
 #define SW_STREAMS_HELD_MAX (64u << 20) /* bytes of segments ahead of gaps, of all streams */
 
 /* Layer that a packet begins with. */
-enum sw_link {
-	SW_LINK_ETHERNET,
-	SW_LINK_COOKED,  /* Linux "any" device, version 1 */
-	SW_LINK_COOKED2, /* and 2 */
-	SW_LINK_IP,
-	SW_LINK_FAMILY, /* four bytes of address family, in either byte order */
+enum sw_layer {
+	SW_LAYER_ETHERNET,
+	SW_LAYER_COOKED,  /* Linux "any" device, version 1 */
+	SW_LAYER_COOKED2, /* and 2 */
+	SW_LAYER_IP,
+	SW_LAYER_FAMILY, /* four bytes of address family, in either byte order */
 };
 
 /* A stream as it is told when it has ended. Numbers of fixed lists have names in policy.h. */
@@ -86,8 +91,12 @@ struct sw_streams *sw_streams_new(const struct sw_image *image,
 				  void *data);
 void sw_streams_free(struct sw_streams *streams);
 
+/* Before the first packet: all of them came in through this interface of a router. NULL: the first that
+   an edge block names. Borrowed. */
+void sw_streams_at_edge(struct sw_streams *streams, const char *interface);
+
 /* The next packet: `n` bytes were captured of `whole`. 0 or -ENOMEM. */
-int sw_streams_packet(struct sw_streams *streams, enum sw_link link, uint64_t time_ns,
+int sw_streams_packet(struct sw_streams *streams, enum sw_layer layer, uint64_t time_ns,
 		      const uint8_t *bytes, size_t n, size_t whole);
 
 /* There are no more packets: tells every stream that was not told yet. 0 or -ENOMEM. */

@@ -478,6 +478,11 @@ int sw_watch_segment(struct sw_watch *watch, const struct sw_segment *given)
 	return r ? r : deliver_held(watch, side);
 }
 
+bool sw_watch_judged(const struct sw_watch *watch)
+{
+	return !watch->judge;
+}
+
 bool sw_watch_waits(const struct sw_watch *watch)
 {
 	return watch->client.held || watch->server.held;

@@ -35,6 +35,9 @@ int sw_watch_segment(struct sw_watch *watch, const struct sw_segment *given);
 /* Will no further segment change what is told? */
 bool sw_watch_done(const struct sw_watch *watch);
 
+/* Has the gate of the rule done its work? Also when the rule asks for none. */
+bool sw_watch_judged(const struct sw_watch *watch);
+
 /* Are there segments that wait for an earlier one? */
 bool sw_watch_waits(const struct sw_watch *watch);
 

@@ -22,6 +22,11 @@ static const char policy_text[] = "mode enforce\n"
 				  "    port 587 { require tls starttls proxy }\n"
 				  "    port 2525 { mode audit\n require tls }\n"
 				  "    port 26 { reject }\n"
+				  "}\n"
+				  "edge \"lan0\" {\n"
+				  "    port 25 { allow from 192.0.2.0/24\n reject \"no\" answer }\n"
+				  "    port 465, 587 { require tls }\n"
+				  "    port 2525 { audit }\n"
 				  "}\n";
 
 static struct sw_image *make_image(void)
@@ -75,34 +80,45 @@ static void read_all(struct sw_capture *capture, struct sw_streams *streams)
 	assert(!r || error[0]);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
+static void judge(struct sw_capture *capture, const struct sw_image *image, bool edge)
 {
-	static struct sw_image *image;
-	char error[SW_CAPTURE_ERROR_SIZE] = "";
 	struct sw_streams_counts counts;
-	struct sw_capture *capture;
 	struct sw_streams *streams;
 	uint64_t told = 0;
-	FILE *file;
 
-	if (!n || n > BYTES_MAX)
-		return 0;
-	if (!image)
-		image = make_image();
-	file = fmemopen((void *)(uintptr_t)bytes, n, "rb");
-	assert(file);
-	capture = sw_capture_open_file(file, error);
-	if (!capture) {
-		assert(error[0]);
-		return 0;
-	}
 	streams = sw_streams_new(image, tell, &told);
 	assert(streams);
+	if (edge)
+		sw_streams_at_edge(streams, NULL);
 	read_all(capture, streams);
 	assert(!sw_streams_end(streams));
 	sw_streams_count(streams, &counts);
 	assert(told == counts.streams);
 	sw_streams_free(streams);
-	sw_capture_close(capture);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
+{
+	static struct sw_image *image;
+
+	if (!n || n > BYTES_MAX)
+		return 0;
+	if (!image)
+		image = make_image();
+	/* As the machine's own traffic, then as what it forwards. */
+	for (int edge = 0; edge < 2; edge++) {
+		char error[SW_CAPTURE_ERROR_SIZE] = "";
+		FILE *file = fmemopen((void *)(uintptr_t)bytes, n, "rb");
+		struct sw_capture *capture;
+
+		assert(file);
+		capture = sw_capture_open_file(file, error);
+		if (!capture) {
+			assert(error[0]);
+			return 0;
+		}
+		judge(capture, image, edge);
+		sw_capture_close(capture);
+	}
 	return 0;
 }

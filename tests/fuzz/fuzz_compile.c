@@ -70,6 +70,7 @@ static void compare(const struct sw_policy_ast *policy, const struct sw_image *i
 	assert(answer.gate_action == expected.gate_action);
 	assert(answer.gate_flags == expected.gate_flags);
 	assert(answer.tls_version == expected.tls_version);
+	assert(answer.answer == expected.answer);
 	assert(answer.rule_text && answer.text);
 }
 

@@ -156,17 +156,23 @@ static bool prefix_fits(const struct sw_prefix *prefix, const uint8_t addr[16])
 	return true;
 }
 
+/* Is the address in one of the lists? */
+static bool lists_fit(const struct sw_party *list, bool known, const uint8_t addr[16])
+{
+	for (; known && list; list = list->next)
+		for (size_t i = 0; list->kind == SW_PARTY_NET && i < list->net->n_prefixes; i++)
+			if (prefix_fits(&list->net->prefixes[i], addr))
+				return true;
+	return false;
+}
+
 static bool to_fits(const struct sw_party *to, const struct sw_query *query)
 {
-	if (!to)
+	if (!to || lists_fit(to, query->has_to, query->to))
 		return true;
-	for (; to; to = to->next) {
+	for (; to; to = to->next)
 		if (to->kind == SW_PARTY_LOCAL && query->to_is_local)
 			return true;
-		for (size_t i = 0; to->kind == SW_PARTY_NET && i < to->net->n_prefixes; i++)
-			if (query->has_to && prefix_fits(&to->net->prefixes[i], query->to))
-				return true;
-	}
 	return false;
 }
 
@@ -176,6 +182,8 @@ static enum fits rule_fits(const struct sw_rule_node *rule, const struct sw_quer
 
 	if (!to_fits(rule->to, query))
 		return NO;
+	if (query->scope == SW_SCOPE_EDGE)
+		return fits_if(!rule->from || lists_fit(rule->from, query->has_from, query->from));
 	for (const struct sw_party *party = rule->from; party; party = party->next) {
 		enum fits one = who_fits(party->who, query);
 
@@ -254,12 +262,56 @@ static void naive_rule(const struct sw_rule_node *rule, const struct sw_query *q
 		refuse(answer, SW_VERDICT_DROP, SW_REASON_NOT_PERMITTED);
 	else
 		refuse(answer, SW_VERDICT_REJECT, SW_REASON_NOT_PERMITTED);
+	answer->answer = fits == YES && rule->answer && !answer->audit;
 }
 
 static bool names_port(const struct sw_port_block *block, uint16_t number)
 {
 	for (const struct sw_port *port = block->ports; port; port = port->next)
 		if (port->port == number)
+			return true;
+	return false;
+}
+
+static bool scope_names_port(const struct sw_scope_block *scope, uint16_t number)
+{
+	const struct sw_port_block *block = scope->blocks;
+
+	while (block && !names_port(block, number))
+		block = block->next;
+	return block != NULL;
+}
+
+static bool pattern_fits(const char *pattern, const char *name)
+{
+	while (*pattern && *pattern != '*' && *pattern == *name) {
+		pattern++;
+		name++;
+	}
+	return *pattern == '*' || (!*pattern && !*name);
+}
+
+/* Of no interface in particular: that which the first block with this port names first. */
+static const char *asked_interface(const struct sw_policy_ast *policy, const struct sw_query *query)
+{
+	const struct sw_scope_block *scope = policy->scopes;
+
+	if (query->interface)
+		return query->interface;
+	while (scope && (scope->scope != SW_SCOPE_EDGE || !scope_names_port(scope, query->port)))
+		scope = scope->next;
+	return scope ? scope->interfaces->pattern : "";
+}
+
+static bool scope_fits(const struct sw_policy_ast *policy, const struct sw_scope_block *scope,
+		       const struct sw_query *query)
+{
+	if (scope->scope != query->scope || scope->scope == SW_SCOPE_SERVE)
+		return false;
+	if (scope->scope == SW_SCOPE_HOST)
+		return true;
+	for (const struct sw_interface_node *at = scope->interfaces; at; at = at->next)
+		if (pattern_fits(at->pattern, asked_interface(policy, query)))
 			return true;
 	return false;
 }
@@ -272,8 +324,7 @@ static void naive_eval(const struct sw_policy_ast *policy, const struct sw_query
 	for (const struct sw_scope_block *scope = policy->scopes; scope; scope = scope->next)
 		for (const struct sw_port_block *block = scope->blocks; block;
 		     block = block->next) {
-			if (scope->scope != SW_SCOPE_HOST || query->scope != SW_SCOPE_HOST ||
-			    !names_port(block, query->port))
+			if (!scope_fits(policy, scope, query) || !names_port(block, query->port))
 				continue;
 			answer->guarded = true;
 			for (const struct sw_rule_node *rule = block->rules; rule;

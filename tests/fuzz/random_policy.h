@@ -41,6 +41,10 @@ static const char *const cgroups[] = {"/",          "/a",   "a/b/",          "/a
 				      "/a.slice/b", "/a-b", "//a//b.service"};
 static const uint16_t ports[] = {25, 465, 587, 2525, 65535};
 
+static const char *const patterns[] = {"eth0", "tap*", "tap0", "tap0*", "*", "e*"};
+static const char *const interfaces[] = {"eth0", "eth",   "tap0", "tap",
+					 "tap1", "tap01", "ta",   "lan0"};
+
 /* Questions take these as well, which no rule names. */
 static const char *const more_exes[] = {"", "relative", "/usr/sbin/exim4x", "/usr/sbin"};
 static const char *const more_cgroups[] = {
@@ -123,13 +127,14 @@ static struct sw_net *random_net(struct sw_arena *arena, struct bytes *bytes)
 	return net;
 }
 
-static struct sw_party *random_party(struct sw_arena *arena, struct bytes *bytes, bool from,
+/* `callers`: a who, else addresses. */
+static struct sw_party *random_party(struct sw_arena *arena, struct bytes *bytes, bool callers,
 				     const struct sw_party *seen)
 {
 	struct sw_party *party = sw_arena_alloc(arena, sizeof(*party));
 
 	party->name = "name";
-	if (from) {
+	if (callers) {
 		party->kind = SW_PARTY_WHO;
 		party->who = sw_arena_alloc(arena, sizeof(*party->who));
 		party->who->selectors = random_selectors(arena, bytes);
@@ -146,13 +151,13 @@ static struct sw_party *random_party(struct sw_arena *arena, struct bytes *bytes
 	return party;
 }
 
-static struct sw_party *random_parties(struct sw_arena *arena, struct bytes *bytes, bool from,
+static struct sw_party *random_parties(struct sw_arena *arena, struct bytes *bytes, bool callers,
 				       const struct sw_party *seen)
 {
 	struct sw_party *first = NULL, **end = &first;
 
 	for (unsigned int n = below(bytes, 6); n; n--) {
-		*end = random_party(arena, bytes, from, seen);
+		*end = random_party(arena, bytes, callers, seen);
 		end = &(*end)->next;
 	}
 	return first;
@@ -167,8 +172,24 @@ static void random_tls(struct bytes *bytes, struct sw_rule_node *rule)
 	rule->tls_proxy = take(bytes) & 1;
 }
 
+/* The checker takes no `local` behind `from`. */
+static struct sw_party *random_sources(struct sw_arena *arena, struct bytes *bytes,
+				       const struct sw_party *seen)
+{
+	struct sw_party *first = random_parties(arena, bytes, false, seen);
+	struct sw_net *nobody = sw_arena_alloc(arena, sizeof(*nobody));
+
+	for (struct sw_party *party = first; party; party = party->next) {
+		if (party->kind == SW_PARTY_LOCAL)
+			party->net = nobody;
+		party->kind = SW_PARTY_NET;
+	}
+	return first;
+}
+
 static struct sw_rule_node *random_rule(struct sw_arena *arena, struct bytes *bytes,
-					uint32_t number, const struct sw_party *seen)
+					enum sw_scope scope, uint32_t number,
+					const struct sw_party *seen)
 {
 	static const enum sw_rule_action actions[] = {SW_RULE_ALLOW,      SW_RULE_REJECT,
 						      SW_RULE_DROP,       SW_RULE_REDIRECT,
@@ -180,10 +201,13 @@ static struct sw_rule_node *random_rule(struct sw_arena *arena, struct bytes *by
 	rule->pos.line = 10 + number;
 	rule->action = PICK(bytes, actions);
 	rule->mode = take(bytes) & 1 ? SW_MODE_AUDIT : SW_MODE_ENFORCE;
-	rule->from = random_parties(arena, bytes, true, NULL);
+	rule->from = scope == SW_SCOPE_EDGE ? random_sources(arena, bytes, seen)
+					    : random_parties(arena, bytes, true, NULL);
 	rule->to = random_parties(arena, bytes, false, seen);
 	if (rule->action == SW_RULE_REQUIRE_TLS)
 		random_tls(bytes, rule);
+	rule->answer = rule->action == SW_RULE_REJECT && take(bytes) & 1;
+	rule->text = rule->answer ? "No." : NULL;
 	given = 1 + below(bytes, 3);
 	for (int i = 0; rule->action == SW_RULE_REDIRECT && i < 2; i++) {
 		rule->targets[i].given = given >> i & 1;
@@ -197,8 +221,9 @@ static struct sw_rule_node *random_rule(struct sw_arena *arena, struct bytes *by
 
 /* ---- the policy ---- */
 
+/* Of an edge block the lists end as the checker has it: without any rule a port would be none. */
 static struct sw_port_block *random_block(struct sw_arena *arena, struct bytes *bytes,
-					  struct sw_policy_ast *policy)
+					  struct sw_policy_ast *policy, enum sw_scope scope)
 {
 	struct sw_port_block *block = sw_arena_alloc(arena, sizeof(*block));
 	struct sw_rule_node **end = &block->rules;
@@ -212,11 +237,29 @@ static struct sw_port_block *random_block(struct sw_arena *arena, struct bytes *
 		block->ports = port;
 	}
 	for (unsigned int n = below(bytes, 9); n; n--) {
-		*end = random_rule(arena, bytes, ++policy->n_rules, seen);
+		*end = random_rule(arena, bytes, scope, ++policy->n_rules, seen);
 		seen = (*end)->to;
 		end = &(*end)->next;
 	}
+	if (scope == SW_SCOPE_EDGE) {
+		*end = random_rule(arena, bytes, scope, ++policy->n_rules, NULL);
+		(*end)->from = (*end)->to = NULL;
+	}
 	return block;
+}
+
+static struct sw_interface_node *random_interfaces(struct sw_arena *arena, struct bytes *bytes)
+{
+	struct sw_interface_node *first = NULL;
+
+	for (unsigned int n = 1 + below(bytes, 2); n; n--) {
+		struct sw_interface_node *at = sw_arena_alloc(arena, sizeof(*at));
+
+		at->pattern = PICK(bytes, patterns);
+		at->next = first;
+		first = at;
+	}
+	return first;
 }
 
 static struct sw_policy_ast *random_policy(struct sw_arena *arena, struct bytes *bytes)
@@ -228,10 +271,12 @@ static struct sw_policy_ast *random_policy(struct sw_arena *arena, struct bytes 
 	for (unsigned int n = 1 + below(bytes, 3); n; n--) {
 		struct sw_scope_block *scope = sw_arena_alloc(arena, sizeof(*scope));
 
-		scope->scope = below(bytes, 8) ? SW_SCOPE_HOST : SW_SCOPE_EDGE;
-		scope->blocks = random_block(arena, bytes, policy);
+		scope->scope = below(bytes, 8) < 3 ? SW_SCOPE_EDGE : SW_SCOPE_HOST;
+		if (scope->scope == SW_SCOPE_EDGE)
+			scope->interfaces = random_interfaces(arena, bytes);
+		scope->blocks = random_block(arena, bytes, policy, scope->scope);
 		if (take(bytes) & 1)
-			scope->blocks->next = random_block(arena, bytes, policy);
+			scope->blocks->next = random_block(arena, bytes, policy, scope->scope);
 		*end = scope;
 		end = &scope->next;
 	}
@@ -311,25 +356,24 @@ static void random_ids(struct bytes *bytes, struct question *question)
 }
 
 /* An address; half the time one that a prefix of the policy covers or nearly covers. */
-static void random_destination(struct bytes *bytes, const struct sw_policy_ast *policy,
-			       struct sw_query *query)
+static void random_address(struct bytes *bytes, const struct sw_policy_ast *policy, bool source,
+			   uint8_t addr[static 16])
 {
 	unsigned int skip = take(bytes);
 
-	query->has_to = take(bytes) & 7;
-	query->to_is_local = !(take(bytes) & 3);
-	random_addr(bytes, query->to);
+	random_addr(bytes, addr);
 	if (take(bytes) & 1)
 		return;
 	for (const struct sw_scope_block *scope = policy->scopes; scope; scope = scope->next)
 		for (const struct sw_port_block *block = scope->blocks; block; block = block->next)
 			for (const struct sw_rule_node *rule = block->rules; rule;
 			     rule = rule->next)
-				for (const struct sw_party *to = rule->to; to; to = to->next) {
-					if (to->kind != SW_PARTY_NET || !to->net->n_prefixes)
+				for (const struct sw_party *party = source ? rule->from : rule->to;
+				     party; party = party->next) {
+					if (party->kind != SW_PARTY_NET || !party->net->n_prefixes)
 						continue;
-					memcpy(query->to, to->net->prefixes[0].addr, 16);
-					query->to[15] |= (uint8_t)(take(bytes) & 1);
+					memcpy(addr, party->net->prefixes[0].addr, 16);
+					addr[15] |= (uint8_t)(take(bytes) & 1);
 					if (!skip--)
 						return;
 				}
@@ -339,11 +383,17 @@ static void random_question(struct bytes *bytes, const struct sw_policy_ast *pol
 			    struct question *question)
 {
 	memset(question, 0, sizeof(*question));
-	question->query.scope = take(bytes) & 31 ? SW_SCOPE_HOST : SW_SCOPE_EDGE;
+	question->query.scope = below(bytes, 8) < 3 ? SW_SCOPE_EDGE : SW_SCOPE_HOST;
 	question->query.port = PICK(bytes, ports);
 	random_names(bytes, question);
 	random_ids(bytes, question);
-	random_destination(bytes, policy, &question->query);
+	question->query.has_to = take(bytes) & 7;
+	question->query.to_is_local = !(take(bytes) & 3);
+	random_address(bytes, policy, false, question->query.to);
+	question->query.has_from = take(bytes) & 7;
+	random_address(bytes, policy, true, question->query.from);
+	if (take(bytes) & 3)
+		question->query.interface = PICK(bytes, interfaces);
 }
 
 #endif

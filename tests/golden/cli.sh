@@ -87,13 +87,29 @@ golden why-cgroup-relative why --port 25 --cgroup a/b
 golden why-user-unknown why --port 25 --user no-such-user-here
 golden why-group-unknown why --port 25 --group no-such-group-here
 golden why-to-name why --port 25 --to mx.example.net
-golden why-from-alone why --port 25 --from 192.0.2.1
+golden no-daemon-why-from --run-dir $nowhere why --port 25 --from 192.0.2.1
+golden no-daemon-why-iface --run-dir $nowhere why --port 25 --iface lan0
+golden why-from-name why --port 25 --from client.example.net
+golden why-from-exe why --port 25 --from 192.0.2.1 --exe /usr/bin/curl
+golden why-iface-pid why --port 25 --iface lan0 --pid 1
+edge="$here/replay/edge.policy"
+golden why-edge-reject why --policy "$edge" --port 25 --from 192.0.2.1 --iface lan0
+golden why-edge-json why --policy "$edge" --port 25 --from 2001:db8::5 --to 198.51.100.21 --json
+golden why-edge-allow why --policy "$edge" --port 25 --from 192.0.2.1 --to 198.51.100.21
+golden why-edge-drop why --policy "$edge" --port 26 --from 203.0.113.1 --iface tap9
+golden why-edge-tls why --policy "$edge" --port 587 --iface lan0
+golden why-edge-audit why --policy "$edge" --port 2525 --iface tap3
+golden why-edge-other why --policy "$edge" --port 25 --iface eth0
+golden why-edge-unnamed why --policy "$edge" --port 80 --from 192.0.2.1
+golden why-edge-host why --policy "$edge" --port 25
 golden why-pid-none why --port 25 --pid 2147483647
 golden events-since-words events --since yesterday
 golden events-last-word events --last few
 golden replay-no-file replay --policy $nowhere/policy
 golden replay-no-policy replay $nowhere/capture
 golden replay-absent-policy replay --policy $nowhere/policy $nowhere/capture
+golden replay-as replay --as router --policy $nowhere/policy $nowhere/capture
+golden replay-iface replay --iface lan0 --policy $nowhere/policy $nowhere/capture
 golden replay-absent replay --policy "$here/../../policies/submission-tls.policy" $nowhere/capture
 
 # A golden that no case reads any more is a leftover.

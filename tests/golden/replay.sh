@@ -41,9 +41,10 @@ call() { # ARGUMENT...
 }
 
 golden() { # NAME ARGUMENT...
-	local name=$1
+	local name=$1 by=$policy
 	shift
-	call "$@" --policy "$policy" >"$scratch/got"
+	[ "${name#edge_}" = "$name" ] || by=$here/replay/edge.policy
+	call "$@" --policy "$by" >"$scratch/got"
 	[ -z "$update" ] || cp "$scratch/got" "$expected/$name.expected"
 	result "$(diff -u --label expected --label got "$expected/$name.expected" "$scratch/got" 2>&1)" "$name"
 }
@@ -53,10 +54,17 @@ made() {
 	python3 "$here/replay/captures.py" "$scratch" || result "captures.py failed" "captures"
 	for file in "$scratch"/*.pcap; do
 		name=$(basename "$file" .pcap)
-		golden "$name" "$name.pcap" --json
+		if [ "${name#edge_}" = "$name" ]; then
+			golden "$name" "$name.pcap" --json
+		else
+			golden "$name" "$name.pcap" --json --as edge --iface tap3
+		fi
 		result "$(grep -iE 'AHVzZXI|MAIL FROM|/ HTTP' "$scratch"/{out,err})" "$name shows nothing of what was sent"
 	done
 	golden verdicts-text verdicts.pcap
+	golden edge_verdicts-text edge_verdicts.pcap --as edge
+	golden edge_verdicts-dmz-text edge_verdicts.pcap --as edge --iface dmz0
+	golden edge_verdicts-host-text edge_verdicts.pcap --as host
 	golden damaged-text damaged.pcap
 	golden absent nowhere.pcap
 	for file in "$expected"/*.expected; do

@@ -101,7 +101,7 @@ policy_text() { # USER GROUP
 	before=$(generation)
 	printf 'mode enforce\nhost {\n    port 25 {\n        allow from nobody-knows\n    }\n}\n' >"$D/broken.1"
 	printf 'mode enforce\nhost {\n    port 25 {\n        allow from user no-such-user-here\n        reject\n    }\n}\n' >"$D/broken.2"
-	printf 'mode enforce\nedge "lan0" {\n    port 25 {\n        reject\n    }\n}\n' >"$D/broken.3"
+	printf 'mode enforce\nedge "lan0" {\n    port 25 {\n        allow from user root\n        reject\n    }\n}\n' >"$D/broken.3"
 	printf 'mode enforce\nhost {\n    port 25 {\n' >"$D/broken.4"
 	load_start
 	for name in "$D"/broken.*; do

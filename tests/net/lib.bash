@@ -36,6 +36,7 @@ export TOOLS=$SW_BUILD/tests/net/tools
 FAR4=192.0.2.2 FAR6=2001:db8:1::2
 NEAR4=192.0.2.1 NEAR6=2001:db8:1::1
 OTHER4=203.0.113.2 OTHER6=2001:db8:3::2 SECOND4=198.51.100.2
+daemon_ns=near # where smtpwalld runs
 limit=180 # seconds that a condition may take to come true: emulated machines are slow
 
 # ---- small things ----
@@ -188,7 +189,7 @@ remove_world() { # ID
 	for mount in $(awk -v dir="$dir/" 'index($5, dir) == 1 { print $5 }' /proc/self/mountinfo | tac); do
 		umount -l "$mount" || true
 	done
-	for ns in near far other; do
+	for ns in near far other router; do
 		[ ! -e "/run/netns/$1-$ns" ] || ip netns delete "$1-$ns" || true
 	done
 	rm -rf --one-file-system "$dir"
@@ -198,7 +199,7 @@ sweep() {
 	local dir id
 	for dir in /tmp/smtpwall-[0-9]* "$(cgroup2_root)"/smtpwall-[0-9]* /run/netns/smtpwall-[0-9]*-*; do
 		id=${dir##*/}
-		id=${id%-near} id=${id%-far} id=${id%-other}
+		id=${id%-near} id=${id%-far} id=${id%-other} id=${id%-router}
 		[ ! -e "$dir" ] || [ -d "/proc/${id#smtpwall-}" ] || remove_world "$id"
 	done
 }
@@ -235,6 +236,8 @@ client_exec() {
 		esac
 	done
 	shift $((OPTIND - 1))
+	# What is on machines of their own is nobody's process here.
+	[ "$ns" != "${customers_ns-}" ] || cgroup=../outside
 	[ "$user$group" = root ] ||
 		identity=(setpriv --reuid "$user" --regid "${group:-$(id -g "$user")}" --clear-groups)
 	mkdir -p "$CG/$cgroup"
@@ -274,7 +277,7 @@ daemon_options() {
 # Starts smtpwalld with the policy on standard input (or the one of last time); $daemon is its pid.
 daemon_start() {
 	# shellcheck disable=SC2046 # words are wanted
-	start near "$D/daemon.log" "$SW_BUILD/smtpwalld" $(daemon_options) --policy "$D/policy" "$@"
+	start "$daemon_ns" "$D/daemon.log" "$SW_BUILD/smtpwalld" $(daemon_options) --policy "$D/policy" "$@"
 	daemon=$started
 	echo "$daemon" >"$D/daemon.pid"
 	if ! wait_for daemon_up_or_over || ! daemon_answers; then
@@ -287,7 +290,7 @@ daemon_start() {
 # A daemon that must not start says why and ends with status 4.
 daemon_start_fails() {
 	# shellcheck disable=SC2046
-	run timeout 60 nsenter --net="/run/netns/$ID-near" "$SW_BUILD/smtpwalld" $(daemon_options) --policy "$D/policy"
+	run timeout 60 nsenter --net="/run/netns/$ID-$daemon_ns" "$SW_BUILD/smtpwalld" $(daemon_options) --policy "$D/policy"
 	echo "$output"
 	[ "$status" -eq 4 ]
 }

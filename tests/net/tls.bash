@@ -112,7 +112,7 @@ server_start_postfix() { # DIR
 		smtpd_peername_lookup = no
 		message_size_limit = 134217728
 		mailbox_size_limit = 134217728
-		mynetworks = 192.0.2.0/24 [2001:db8:1::]/64
+		mynetworks = 192.0.2.0/24 [2001:db8:1::]/64 100.64.0.0/16 [2001:db8:c000::]/36
 		smtpd_relay_restrictions = permit_mynetworks, reject
 		smtpd_tls_security_level = may
 		smtpd_tls_cert_file = $D/tls/certificate

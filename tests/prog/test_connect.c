@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* connect(): verdicts, counters, events, redirects, on real sockets. */
+/* connect(): verdicts, counters, events, on real sockets. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -309,160 +309,6 @@ static void local_addresses(void **state)
 	}
 }
 
-/* ---- redirect ---- */
-
-static void peer_of(int fd, struct fx_addr *addr)
-{
-	addr->length = sizeof(addr->storage);
-	memset(&addr->storage, 0, sizeof(addr->storage));
-	assert_return_code(getpeername(fd, (struct sockaddr *)&addr->storage, &addr->length),
-			   errno);
-}
-
-static void assert_peer(int fd, const char *text, uint16_t port)
-{
-	struct fx_addr want = fx_addr(text, port), got;
-
-	peer_of(fd, &got);
-	assert_int_equal(got.length, want.length);
-	assert_memory_equal(&got.storage, &want.storage, want.length);
-}
-
-static void redirect_policy(void)
-{
-	uint16_t rule = fx_simple(25, SW_ACTION_REDIRECT, 0);
-
-	fx_target(rule, "127.0.0.1", 2525);
-	fx_target(rule, "::1", 2526);
-	fx_apply();
-}
-
-static void redirect(void **state)
-{
-	static const struct {
-		const char *to, *arrives;
-		uint16_t port;
-	} cases[] = {
-		{"192.0.2.1", "127.0.0.1", 2525},
-		{"2001:db8::1", "::1", 2526},
-		{"::ffff:192.0.2.1", "127.0.0.1", 2525},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sw_count(cases); i++) {
-		int fd sw_autoclose = fx_socket(cases[i].to, SOCK_STREAM, 0);
-		const struct sw_event *event;
-		uint8_t to[16];
-
-		fx_reset(NULL);
-		redirect_policy();
-		assert_int_equal(fx_connect(fd, cases[i].to, 25), 0);
-		assert_peer(fd, cases[i].to, 25);
-		event = fx_one_event();
-		assert_int_equal(event->verdict, SW_VERDICT_REDIRECT);
-		assert_int_equal(event->dst_port, 25);
-		assert_int_equal(event->new_port, cases[i].port);
-		fx_mapped(cases[i].arrives, to);
-		assert_memory_equal(event->new_dst, to, 16);
-		fx_mapped(cases[i].to, to);
-		assert_memory_equal(event->dst, to, 16);
-		assert_int_equal(fx_counter(SW_COUNT_REDIRECTED), 1);
-		assert_int_equal(send(fd, "x", 1, 0), 1);
-		assert_int_equal(fx_counter(SW_COUNT_PACKET_DROPPED), 0);
-	}
-}
-
-/* The target's port is guarded as well: the permission is for where the socket goes. */
-static void redirect_to_a_guarded_port(void **state)
-{
-	int fd sw_autoclose = fx_socket("192.0.2.1", SOCK_STREAM, 0);
-	uint16_t rule;
-
-	(void)state;
-	fx_begin(1);
-	rule = fx_rule(SW_ACTION_REDIRECT, 0);
-	fx_target(rule, "127.0.0.1", 587);
-	fx_row(rule, (struct fx_row){.port = 25});
-	fx_row(fx_rule(REJECT, 0), (struct fx_row){.port = 587});
-	fx_apply();
-	assert_int_equal(fx_connect(fd, "192.0.2.1", 25), 0);
-	assert_int_equal(send(fd, "x", 1, 0), 1);
-	assert_int_equal(fx_try("127.0.0.1", 587), -EACCES);
-	assert_int_equal(fx_counter(SW_COUNT_PACKET_DROPPED), 0);
-}
-
-/* Only the IPv4 target is there. */
-static void redirect_without_target(void **state)
-{
-	uint16_t rule = fx_simple(25, SW_ACTION_REDIRECT, 0);
-
-	(void)state;
-	fx_target(rule, "127.0.0.1", 2525);
-	fx_apply();
-	assert_int_equal(fx_try("::1", 25), -EACCES);
-	assert_int_equal(fx_one_event()->reason, SW_REASON_NO_TARGET);
-	assert_int_equal(fx_try("::ffff:192.0.2.1", 25), 0);
-}
-
-static void redirect_in_audit_mode(void **state)
-{
-	int fd sw_autoclose = fx_socket("127.0.0.1", SOCK_STREAM, 0);
-	uint16_t rule = fx_simple(25, SW_ACTION_REDIRECT, SW_RULE_AUDIT);
-	const struct sw_event *event;
-
-	(void)state;
-	fx_target(rule, "127.0.0.1", 2525);
-	fx_apply();
-	assert_int_equal(fx_connect(fd, "127.0.0.1", 25), 0);
-	assert_peer(fd, "127.0.0.1", 25);
-	event = fx_one_event();
-	assert_int_equal(event->verdict, SW_VERDICT_AUDIT);
-	assert_int_equal(event->reason, SW_REASON_NONE);
-	assert_int_equal(event->new_port, 0);
-}
-
-/* ---- a socket used again ---- */
-
-static void disconnect(int fd)
-{
-	struct sockaddr any = {.sa_family = AF_UNSPEC};
-
-	assert_return_code(connect(fd, &any, sizeof(any)), errno);
-}
-
-/* What an earlier connect was told is not told about a later one. */
-static void no_stale_peer(void **state)
-{
-	int fd sw_autoclose = fx_socket("127.0.0.1", SOCK_STREAM, 0);
-
-	(void)state;
-	redirect_policy();
-	assert_int_equal(fx_connect(fd, "192.0.2.1", 25), 0);
-	assert_peer(fd, "192.0.2.1", 25);
-	disconnect(fd);
-	assert_int_equal(fx_connect(fd, "127.0.0.1", 2525), 0);
-	assert_peer(fd, "127.0.0.1", 2525);
-}
-
-static void no_stale_permission(void **state)
-{
-	int fd sw_autoclose = fx_socket("127.0.0.1", SOCK_STREAM, 0);
-
-	(void)state;
-	fx_begin(1);
-	fx_row(fx_rule(REJECT, 0), (struct fx_row){.port = 25});
-	fx_row(fx_rule(ALLOW, 0), (struct fx_row){.port = 587});
-	fx_apply();
-	assert_int_equal(fx_connect(fd, "127.0.0.1", 25), -EACCES);
-	assert_int_equal(fx_connect(fd, "127.0.0.1", 587), 0);
-	disconnect(fd);
-	assert_int_equal(fx_connect(fd, "127.0.0.1", 25), -EACCES);
-	assert_int_equal(fx_connect(fd, "127.0.0.1", 8080), 0);
-	assert_int_equal(send(fd, "x", 1, 0), 1);
-	assert_int_equal(fx_counter(SW_COUNT_REFUSED), 2);
-	assert_int_equal(fx_counter(SW_COUNT_ALLOWED), 1);
-}
-
 /* The names of an event are those of its own caller, however long the last one's were. */
 static void no_stale_names(void **state)
 {
@@ -499,12 +345,6 @@ int main(void)
 		cmocka_unit_test_setup(destination, fx_reset),
 		cmocka_unit_test_setup(longest_prefix, fx_reset),
 		cmocka_unit_test_setup(local_addresses, fx_reset),
-		cmocka_unit_test_setup(redirect, fx_reset),
-		cmocka_unit_test_setup(redirect_to_a_guarded_port, fx_reset),
-		cmocka_unit_test_setup(redirect_without_target, fx_reset),
-		cmocka_unit_test_setup(redirect_in_audit_mode, fx_reset),
-		cmocka_unit_test_setup(no_stale_peer, fx_reset),
-		cmocka_unit_test_setup(no_stale_permission, fx_reset),
 		cmocka_unit_test_setup(no_stale_names, fx_reset),
 	};
 

@@ -10,20 +10,19 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "bpf/edge.skel.h"
+#include "bpf/edge_tc.skel.h"
 #include "bpf/host.skel.h"
 #include "tests/prog/fixture.h"
 
 #define MOST (1000000 / 4)
 
-static void instructions_of_each(void **state)
+static void instructions_of(const struct bpf_object *object)
 {
-	struct sw_host *skeleton = sw_host__open_and_load();
 	struct bpf_program *program;
 	unsigned int n = 0;
 
-	(void)state;
-	assert_non_null(skeleton);
-	bpf_object__for_each_program(program, skeleton->obj)
+	bpf_object__for_each_program(program, object)
 	{
 		struct bpf_prog_info info = {};
 		__u32 size = sizeof(info);
@@ -36,13 +35,46 @@ static void instructions_of_each(void **state)
 		n++;
 	}
 	assert_true(n > 0);
+}
+
+static void instructions_of_host(void **state)
+{
+	struct sw_host *skeleton = sw_host__open_and_load();
+
+	(void)state;
+	assert_non_null(skeleton);
+	instructions_of(skeleton->obj);
 	sw_host__destroy(skeleton);
+}
+
+/* The table of flows as small as it may be: its size is nothing that the verifier looks at. */
+#define FEW 64
+
+static void instructions_of_edge(void **state)
+{
+	struct sw_edge *edge = sw_edge__open();
+	struct sw_edge_tc *served = sw_edge_tc__open();
+
+	(void)state;
+	assert_non_null(edge);
+	assert_non_null(served);
+	assert_return_code(bpf_map__set_max_entries(edge->maps.edge_flows, FEW), errno);
+	assert_return_code(bpf_map__set_max_entries(edge->maps.edge_gates, FEW), errno);
+	assert_return_code(bpf_map__set_max_entries(served->maps.edge_flows, FEW), errno);
+	assert_return_code(bpf_map__set_max_entries(served->maps.edge_gates, FEW), errno);
+	assert_return_code(sw_edge__load(edge), errno);
+	assert_return_code(sw_edge_tc__load(served), errno);
+	instructions_of(edge->obj);
+	instructions_of(served->obj);
+	sw_edge_tc__destroy(served);
+	sw_edge__destroy(edge);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(instructions_of_each),
+		cmocka_unit_test(instructions_of_host),
+		cmocka_unit_test(instructions_of_edge),
 	};
 
 	if (!fx_usable())

@@ -48,7 +48,7 @@ static struct sw_capture *open_file(const struct file *file, char error[SW_CAPTU
 	return sw_capture_open_file(stream, error);
 }
 
-static void expect_packet(const struct file *file, enum sw_link link, uint64_t fraction)
+static void expect_packet(const struct file *file, enum sw_layer link, uint64_t fraction)
 {
 	char error[SW_CAPTURE_ERROR_SIZE];
 	struct sw_capture *capture = open_file(file, error);
@@ -72,11 +72,11 @@ static void test_links(void **state)
 	/* Numbers of the file format, https://www.tcpdump.org/linktypes.html */
 	static const struct {
 		uint32_t number;
-		enum sw_link link;
+		enum sw_layer link;
 	} links[] = {
-		{1, SW_LINK_ETHERNET}, {113, SW_LINK_COOKED}, {276, SW_LINK_COOKED2},
-		{101, SW_LINK_IP},     {228, SW_LINK_IP},     {229, SW_LINK_IP},
-		{0, SW_LINK_FAMILY},   {108, SW_LINK_FAMILY},
+		{1, SW_LAYER_ETHERNET}, {113, SW_LAYER_COOKED}, {276, SW_LAYER_COOKED2},
+		{101, SW_LAYER_IP},     {228, SW_LAYER_IP},     {229, SW_LAYER_IP},
+		{0, SW_LAYER_FAMILY},   {108, SW_LAYER_FAMILY},
 	};
 
 	(void)state;
@@ -92,7 +92,7 @@ static void test_times(void **state)
 	struct file nano = capture_file(0xa1b23c4d, 1);
 
 	(void)state;
-	expect_packet(&nano, SW_LINK_ETHERNET, 123456);
+	expect_packet(&nano, SW_LAYER_ETHERNET, 123456);
 }
 
 static void test_refused(void **state)

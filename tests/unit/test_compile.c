@@ -161,7 +161,7 @@ static void test_an_empty_list_matches_nothing(void **state)
 	assert_int_equal(image->n_prefixes, 0);
 }
 
-static void test_edge_and_serve_have_no_rows(void **state)
+static void test_serve_has_no_rows(void **state)
 {
 	autoimage struct sw_image *image = compiled("mode enforce\n"
 						    "edge \"lan0\" { port 26 { reject } }\n"
@@ -171,8 +171,9 @@ static void test_edge_and_serve_have_no_rows(void **state)
 
 	(void)state;
 	assert_int_equal(image->policy.n_rules, 3);
-	assert_int_equal(image->policy.n_rows, 1);
-	assert_int_equal(image->policy.row_rule[0], 1);
+	assert_int_equal(image->policy.n_rows, 2);
+	assert_int_equal(image->policy.row_rule[0], 0);
+	assert_int_equal(image->policy.row_rule[1], 1);
 	assert_true(sw_guarded(&image->policy, 25));
 	assert_false(sw_guarded(&image->policy, 26));
 	assert_false(sw_guarded(&image->policy, 27));
@@ -432,7 +433,7 @@ int main(void)
 		cmocka_unit_test(test_merging),
 		cmocka_unit_test(test_a_thousand_programs_share_a_row),
 		cmocka_unit_test(test_an_empty_list_matches_nothing),
-		cmocka_unit_test(test_edge_and_serve_have_no_rows),
+		cmocka_unit_test(test_serve_has_no_rows),
 		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_tls),
 		cmocka_unit_test(test_long_rules_are_cut),

@@ -173,6 +173,26 @@ static void test_object_redirect(void **state)
 	expect_text(six, "redirect", "[::1]:2525");
 }
 
+/* Refused with an answer: where it was sent for that is of no interest. */
+static void test_object_answer(void **state)
+{
+	struct sw_event event = sample();
+	json_auto_t *object = NULL;
+	char line[2048] = "";
+	FILE *to = fmemopen(line, sizeof(line), "w");
+
+	(void)state;
+	assert_non_null(to);
+	event.new_port = 44991;
+	memcpy(event.new_dst, (uint8_t[16]){[10] = 0xff, 0xff, 127, 0, 0, 1}, 16);
+	object = sw_event_json(&event, &about);
+	expect_text(object, "redirect", NULL);
+	sw_event_line(&event, &about, to);
+	fclose(to);
+	assert_non_null(strstr(line, "port 25 (and told so): line 14"));
+	assert_null(strstr(line, "44991"));
+}
+
 /* ---- the gate ---- */
 
 static const struct sw_rule_info tls_rule = {.line = 12, .rule = "require tls"};
@@ -403,10 +423,116 @@ static void test_history(void **state)
 	sw_history_free(history);
 }
 
+/* ---- the edge ---- */
+
+static const struct sw_rule_info edge_rule = {
+	.line = 9, .scope = 1, .rule = "reject \"Port 25 is closed here.\""};
+static const struct sw_event_about edge_about = {
+	.boot_ns = 1700000000000000000ull, .rule = &edge_rule, .interface = "tap3"};
+
+static struct sw_event edge_sample(void)
+{
+	struct sw_event event = sample();
+
+	event.kind = SW_EVENT_EDGE;
+	event.caller = (struct sw_caller){};
+	event.src_port = 40000;
+	memcpy(event.src, (uint8_t[16]){[10] = 0xff, 0xff, 192, 0, 2, 7}, 16);
+	event.interface = 7;
+	memcpy(event.mac, (uint8_t[6]){0x52, 0x54, 0, 0x12, 0x34, 0x56}, 6);
+	return event;
+}
+
+static void test_object_edge(void **state)
+{
+	struct sw_event event = edge_sample();
+	json_auto_t *object = sw_event_json(&event, &edge_about), *tagged = NULL;
+	static const char *const nobody[] = {"pid", "exe",  "exe_note", "comm", "uid",
+					     "gid", "user", "group",    "unit", "cgroup"};
+
+	(void)state;
+	expect_text(object, "kind", "edge");
+	expect_text(object, "scope", "edge");
+	expect_text(object, "verdict", "reject");
+	expect_text(object, "interface", "tap3");
+	expect_text(object, "mac", "52:54:00:12:34:56");
+	assert_int_equal(json_array_size(json_object_get(object, "vlan")), 0);
+	expect_text(object, "pppoe_session", NULL);
+	expect_text(object, "tls", "none");
+	expect_text(object, "from", "client");
+	expect_text(object, "verb", NULL);
+	for (size_t i = 0; i < sw_count(nobody); i++)
+		assert_true(json_is_null(json_object_get(object, nobody[i])));
+	memset(event.mac, 0, sizeof(event.mac));
+	event.vlan[0] = 100;
+	event.vlan[1] = 7;
+	event.session = 17;
+	event.rule = SW_RULE_NONE;
+	tagged = sw_event_json(&event, &(struct sw_event_about){});
+	expect_text(tagged, "scope", "edge");
+	expect_text(tagged, "interface", "7");
+	expect_text(tagged, "mac", NULL);
+	assert_int_equal(json_array_size(json_object_get(tagged, "vlan")), 2);
+	assert_int_equal(json_integer_value(json_array_get(json_object_get(tagged, "vlan"), 1)), 7);
+	expect_number(tagged, "pppoe_session", 17);
+}
+
+static void test_line_edge(void **state)
+{
+	struct sw_event event = edge_sample();
+
+	(void)state;
+	event.suppressed = 3998;
+	expect_line(&event, &edge_about,
+		    "22:13:25  refused  192.0.2.7 port 40000 (tap3, 52:54:00:12:34:56) -> "
+		    "203.0.113.5 port "
+		    "25: line 9: reject \"Port 25 is closed here.\" (and 3998 more like it)");
+	event.suppressed = 0;
+	event.vlan[0] = 100;
+	event.session = 17;
+	event.verdict = SW_VERDICT_DROP;
+	expect_line(
+		&event, &edge_about,
+		"22:13:25  dropped  192.0.2.7 port 40000 (tap3, 52:54:00:12:34:56, VLAN 100, PPPoE "
+		"session 17) -> 203.0.113.5 port 25: line 9: reject \"Port 25 is closed "
+		"here.\"");
+}
+
+static void test_line_edge_gate(void **state)
+{
+	const struct sw_event_about nothing = {.boot_ns = about.boot_ns};
+	struct sw_event event = edge_sample();
+
+	(void)state;
+	memset(event.mac, 0, sizeof(event.mac));
+	event.rule = SW_RULE_NONE;
+	event.verdict = SW_VERDICT_RESET;
+	event.reason = SW_REASON_CLEARTEXT_COMMAND;
+	event.verb = SW_VERB_AUTH;
+	event.verb_length = 4;
+	event.mechanism = SW_MECHANISM_PLAIN;
+	expect_line(&event, &nothing,
+		    "22:13:25  reset  192.0.2.7 port 40000 (interface 7) -> 203.0.113.5 port 25: "
+		    "AUTH PLAIN "
+		    "was sent before TLS began");
+	event.verdict = SW_VERDICT_AUDIT;
+	expect_line(&event, &nothing,
+		    "22:13:25  recorded  192.0.2.7 port 40000 (interface 7) -> 203.0.113.5 port "
+		    "25: AUTH "
+		    "PLAIN was sent before TLS began");
+	event.reason = SW_REASON_UNATTRIBUTED;
+	expect_line(&event, &nothing,
+		    "22:13:25  would be refused  192.0.2.7 port 40000 (interface 7) -> 203.0.113.5 "
+		    "port 25: "
+		    "the beginning of the connection was not seen, or is forgotten");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_check),           cmocka_unit_test(test_check_refuses),
+		cmocka_unit_test(test_check),           cmocka_unit_test(test_object_answer),
+		cmocka_unit_test(test_object_edge),     cmocka_unit_test(test_line_edge),
+		cmocka_unit_test(test_line_edge_gate),  cmocka_unit_test(test_check_refuses),
 		cmocka_unit_test(test_object),          cmocka_unit_test(test_object_unknown),
 		cmocka_unit_test(test_object_redirect), cmocka_unit_test(test_object_gate),
 		cmocka_unit_test(test_hostile_names),   cmocka_unit_test(test_line),

@@ -44,6 +44,8 @@ static void test_defaults(void **state)
 	assert_string_equal(options.run_dir, "/run/smtpwall");
 	assert_string_equal(options.state_dir, "/var/lib/smtpwall");
 	assert_string_equal(options.pin_dir, "/sys/fs/bpf/smtpwall");
+	assert_int_equal(options.edge_flows, 1048576);
+	assert_int_equal(options.xdp, SW_XDP_AUTO);
 	assert_false(options.foreground || options.check || options.detach || options.help ||
 		     options.version || options.verbose);
 }
@@ -62,6 +64,25 @@ static void test_values(void **state)
 	assert_string_equal(options.run_dir, "/r=1");
 	assert_true(options.check && options.foreground);
 	assert_string_equal(options.pin_dir, "/sys/fs/bpf/smtpwall");
+}
+
+static void test_edge_values(void **state)
+{
+	static const struct {
+		const char *word;
+		enum sw_xdp_mode mode;
+	} modes[] = {{"auto", SW_XDP_AUTO}, {"native", SW_XDP_NATIVE}, {"generic", SW_XDP_GENERIC}};
+	struct sw_options options;
+	char said[512];
+
+	(void)state;
+	for (size_t i = 0; i < sw_count(modes); i++) {
+		const char *const words[] = {"--flows=1000", "--xdp", modes[i].word, NULL};
+
+		assert_int_equal(parse(words, &options, said), 0);
+		assert_int_equal(options.edge_flows, 1000);
+		assert_int_equal(options.xdp, modes[i].mode);
+	}
 }
 
 static void test_last_one_counts(void **state)
@@ -83,6 +104,14 @@ static void test_wrong_usage(void **state)
 		const char *named;
 	} cases[] = {
 		{{"--polic", "x"}, "--polic"},
+		{{"--flows", "63"}, "63"},
+		{{"--flows", "67108865"}, "67108865"},
+		{{"--flows", "1000x"}, "1000x"},
+		{{"--flows", "-1"}, "-1"},
+		{{"--flows", "99999999999999999999999"}, "--flows"},
+		{{"--flows"}, "--flows"},
+		{{"--xdp", "offload"}, "offload"},
+		{{"--xdp="}, "--xdp"},
 		{{"--policy"}, "--policy"},
 		{{"--policy="}, "--policy"},
 		{{"--policy", ""}, "--policy"},
@@ -173,11 +202,9 @@ static void test_cgroup2_mount(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_values),
-		cmocka_unit_test(test_last_one_counts),
-		cmocka_unit_test(test_wrong_usage),
-		cmocka_unit_test(test_help),
+		cmocka_unit_test(test_defaults),      cmocka_unit_test(test_values),
+		cmocka_unit_test(test_edge_values),   cmocka_unit_test(test_last_one_counts),
+		cmocka_unit_test(test_wrong_usage),   cmocka_unit_test(test_help),
 		cmocka_unit_test(test_cgroup2_mount),
 	};
 

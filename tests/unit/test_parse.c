@@ -215,6 +215,55 @@ static const struct {
 	{"net a = { 10.0.0.0/8\nhost { port 25 { allow } }\n",
 	 "p:2:1: error: expected \",\" or \"}\", found \"host\""},
 	{"host \"lan0\" { }\n", "p:1:6: error: interfaces are named by \"edge\" only"},
+	{"host { existing refuse }\n",
+	 "p:1:8: error: \"existing\" stands once in an edge block, before its ports"},
+	{"edge x { existing refuse\nexisting keep 1s }\n",
+	 "p:2:1: error: \"existing\" stands once in an edge block, before its ports"},
+	{"edge x { port 25 { drop }\nexisting keep 1s }\n",
+	 "p:2:1: error: \"existing\" stands once in an edge block, before its ports"},
+	{"edge x { existing keep 1s\nmode audit }\n",
+	 "p:2:1: error: \"mode\" stands once in a block, before all else"},
+	{"edge x { existing }\n", "p:1:19: error: expected \"keep\" or \"refuse\", found \"}\""},
+	{"edge x { existing kep 10m }\n",
+	 "p:1:19: error: expected \"keep\" or \"refuse\", found \"kep\""},
+	{"edge x { existing refuse 10m }\n",
+	 "p:1:26: error: expected the end of the line, found \"10m\""},
+	{"edge x { existing keep }\n", "p:1:24: error: expected a time such as 90s, 10m or 1h, at "
+				       "most a week (168h), found \"}\""},
+	{"edge x { existing keep 10 m }\n",
+	 "p:1:24: error: expected a time such as 90s, 10m or 1h, at most a week (168h), found "
+	 "\"10\""},
+	{"edge x { existing keep 169h }\n", "p:1:24: error: expected a time such as 90s, 10m or "
+					    "1h, at most a week (168h), found \"169h\""},
+	{"edge x { existing keep 604801s }\n", "p:1:24: error: expected a time such as 90s, 10m or "
+					       "1h, at most a week (168h), found \"604801s\""},
+	{"edge x { existing keep m }\n", "p:1:24: error: expected a time such as 90s, 10m or 1h, "
+					 "at most a week (168h), found \"m\""},
+	{"edge x { existing keep 1d }\n", "p:1:24: error: expected a time such as 90s, 10m or 1h, "
+					  "at most a week (168h), found \"1d\""},
+	{"edge x { existing keep -1s }\n", "p:1:24: error: expected a time such as 90s, 10m or 1h, "
+					   "at most a week (168h), found \"-1s\""},
+	{"edge x { existing keep \"1s\" }\n", "p:1:24: error: expected a time such as 90s, 10m or "
+					      "1h, at most a week (168h), found a string"},
+	{"edge x { existing keep 0m }\n",
+	 "p:1:24: error: this keeps nothing; that is: existing refuse"},
+	{"edge x { existng keep 1m }\n",
+	 "p:1:10: error: expected \"port\" or \"}\", found \"existng\""},
+	{"host { port 25 { reject answer } }\n",
+	 "p:1:25: error: \"answer\" needs a text to say: reject \"...\" answer"},
+	{"host { port 25 { reject \"gr\xc3\xbc\xc3\x9f\" answer } }\n",
+	 "p:1:25: error: \"answer\" says this text in SMTP, which takes printable ASCII only"},
+	{"host { port 25 { reject \"a\tb\" answer } }\n",
+	 "p:1:25: error: \"answer\" says this text in SMTP, which takes printable ASCII only"},
+	{"host { port 25 { reject \"a\" answer answer } }\n",
+	 "p:1:36: error: \"answer\" stands once, right behind a text: reject \"...\" answer"},
+	{"host { port 25 { reject \"a\" to local answer } }\n",
+	 "p:1:38: error: \"answer\" stands once, right behind a text: reject \"...\" answer"},
+	{"host { port 25 { allow answer } }\n",
+	 "p:1:24: error: \"answer\" stands once, right behind a text: reject \"...\" answer"},
+	{"host { port 25 { reject \"a\" anser } }\n",
+	 "p:1:29: error: expected \"answer\", \"from\", \"to\" or the end of the line, found "
+	 "\"anser\""},
 	{"edge { }\n", "p:1:6: error: expected the name of an interface, in quotes, found \"{\""},
 	{"edge \"a/b\" { }\n", "p:1:6: error: this is no name of an interface: 1 to 15 characters, "
 			       "no \"/\", \":\" or space, "

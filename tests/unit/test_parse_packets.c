@@ -137,7 +137,19 @@ static void ethernet_and_tags(void **state)
 		{"8100 0005 0800", SW_PARSE_TCP},
 		{"88a8 0005 8100 0006 0800", SW_PARSE_TCP},
 		{"8100 0005 8100 0006 0800", SW_PARSE_TCP},
-		{"8100 0005 8100 0006 8100 0007 0800", SW_PARSE_NOT_IP},
+		{"9100 0005 0800", SW_PARSE_TCP},
+		{"8100 0005 8100 0006 8100 0007 0800", SW_PARSE_LINK_UNREAD},
+		{"8864 1100 0007 002a 0021", SW_PARSE_TCP},
+		{"8100 0005 88a8 0006 8864 1100 0007 002a 0021", SW_PARSE_TCP},
+		{"8864 1200 0007 002a 0021", SW_PARSE_BAD_HEADER},
+		{"8864 1101 0007 002a 0021", SW_PARSE_BAD_HEADER},
+		{"8864 1100 0007 002a 0057", SW_PARSE_BAD_HEADER},
+		{"8864 1100 0007 002a c021", SW_PARSE_NOT_IP},
+		{"8864 1100 0007 002a 002d", SW_PARSE_LINK_UNREAD},
+		{"8864 1100 0007 002a 2f00", SW_PARSE_LINK_UNREAD},
+		{"8864 1100 0007 002a 003d", SW_PARSE_LINK_UNREAD},
+		{"8864 1100 0007 002a 00fd", SW_PARSE_LINK_UNREAD},
+		{"8863 1109 0007 002a 0021", SW_PARSE_NOT_IP},
 		{"0806", SW_PARSE_NOT_IP},
 		{"8100 0005 0806", SW_PARSE_NOT_IP},
 		{"86dd", SW_PARSE_BAD_HEADER},
@@ -155,6 +167,82 @@ static void ethernet_and_tags(void **state)
 		if (packet.verdict == SW_PARSE_TCP)
 			check_tcp(&packet);
 	}
+}
+
+/* What is told of the link, and where IP begins. */
+static void what_the_link_says(void **state)
+{
+	struct bytes bytes = {};
+	struct sw_packet packet;
+
+	(void)state;
+	add_ethernet(&bytes, "88a8 6005 8100 0fff 8864 1100 abcd 002a 0021");
+	add_ipv4(&bytes, 6, 0, 0, 40);
+	add_tcp(&bytes, 0, 0);
+	parse(&bytes, &packet);
+	check_tcp(&packet);
+	assert_int_equal(packet.vlan[0], 5);
+	assert_int_equal(packet.vlan[1], 0xfff);
+	assert_int_equal(packet.session, 0xabcd);
+	assert_int_equal(packet.pppoe, 8);
+	assert_int_equal(packet.ip_at, 14 + 8 + 8);
+	/* The protocol in one byte. */
+	memmove(bytes.data + 28, bytes.data + 29, bytes.n - 29);
+	bytes.n--;
+	parse(&bytes, &packet);
+	check_tcp(&packet);
+	assert_int_equal(packet.pppoe, 7);
+	assert_int_equal(packet.ip_at, 14 + 8 + 7);
+	for (bytes.n = 0; bytes.n < 29; bytes.n++)
+		assert_int_equal(parse(&bytes, &packet), SW_PARSE_TRUNCATED);
+}
+
+static void without_a_link(void **state)
+{
+	for (int six = 0; six < 2; six++) {
+		struct bytes bytes = {};
+		struct sw_packet packet;
+
+		(void)state;
+		if (six)
+			add_ipv6(&bytes, 6, 20);
+		else
+			add_ipv4(&bytes, 6, 0, 0, 40);
+		add_tcp(&bytes, 0, 0);
+		sw_parse_begin(&packet);
+		assert_int_equal(sw_parse_bare(&bytes, &packet), 0);
+		sw_parse_ip(&bytes, &packet);
+		check_tcp(&packet);
+		assert_int_equal(packet.ip_at, 0);
+		bytes.data[0] = 0x50;
+		sw_parse_begin(&packet);
+		assert_int_equal(sw_parse_bare(&bytes, &packet), 0);
+		sw_parse_ip(&bytes, &packet);
+		assert_int_equal(packet.verdict, SW_PARSE_NOT_IP);
+	}
+}
+
+/* Other headers between that of a fragment and TCP: bytes that another fragment may replace. */
+static void gaps_in_fragments(void **state)
+{
+	(void)state;
+	for (int first = 0; first < 2; first++)
+		for (int behind = 0; behind < 2; behind++) {
+			struct bytes bytes = {};
+			struct sw_packet packet;
+
+			add_ethernet(&bytes, "86dd");
+			add_ipv6(&bytes, 60, 0);
+			add_extension(&bytes, 44, 0);
+			add_extension(&bytes, behind ? 60 : 6, 0)[3] = (uint8_t)first;
+			if (behind)
+				add_extension(&bytes, 6, 0);
+			add_tcp(&bytes, 0, 0);
+			parse(&bytes, &packet);
+			check_tcp(&packet);
+			assert_int_equal(packet.fragment, first);
+			assert_int_equal(packet.gap, first && behind);
+		}
 }
 
 static void ipv4(void **state)
@@ -406,12 +494,13 @@ static void random_bytes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(ethernet_and_tags), cmocka_unit_test(ipv4),
-		cmocka_unit_test(ipv4_bad_headers),  cmocka_unit_test(ipv6_extensions),
-		cmocka_unit_test(ah_in_both),        cmocka_unit_test(ipv6_fragments),
-		cmocka_unit_test(too_many_headers),  cmocka_unit_test(every_truncation),
-		cmocka_unit_test(false_lengths),     cmocka_unit_test(tcp_header_of_no_length),
-		cmocka_unit_test(random_bytes),
+		cmocka_unit_test(ethernet_and_tags),       cmocka_unit_test(ipv4),
+		cmocka_unit_test(what_the_link_says),      cmocka_unit_test(without_a_link),
+		cmocka_unit_test(gaps_in_fragments),       cmocka_unit_test(ipv4_bad_headers),
+		cmocka_unit_test(ipv6_extensions),         cmocka_unit_test(ah_in_both),
+		cmocka_unit_test(ipv6_fragments),          cmocka_unit_test(too_many_headers),
+		cmocka_unit_test(every_truncation),        cmocka_unit_test(false_lengths),
+		cmocka_unit_test(tcp_header_of_no_length), cmocka_unit_test(random_bytes),
 	};
 
 	return cmocka_run_group_tests_name("parse_packets", tests, NULL, NULL);

@@ -30,7 +30,9 @@ static struct {
 
 static int setup(void **state)
 {
-	static const char text[] = "mode enforce\nhost { port 587 { require tls } }\n";
+	static const char text[] = "mode enforce\nhost { port 587 { require tls } }\n"
+				   "edge \"lan0\" { port 587 { require tls } }\n"
+				   "edge \"tap*\" { mode audit\nport 587 { require tls } }\n";
 	struct sw_world nothing = {0};
 	struct sw_diags *diags = sw_diags_new();
 	struct sw_policy_ast *policy = sw_policy_parse("p", text, strlen(text), diags);
@@ -104,7 +106,8 @@ static void packet(bool from_server, uint16_t port, uint32_t seq, uint32_t ack, 
 	bytes[32] = 0x50;
 	bytes[33] = flags;
 	memcpy(bytes + 40, text, n);
-	assert_int_equal(sw_streams_packet(world.streams, SW_LINK_IP, 1, bytes, n + 40, n + 40), 0);
+	assert_int_equal(sw_streams_packet(world.streams, SW_LAYER_IP, 1, bytes, n + 40, n + 40),
+			 0);
 }
 
 static void client(uint16_t port, uint32_t seq, const char *text)
@@ -134,6 +137,20 @@ static void expect_allow(size_t stream, bool incomplete)
 	assert_int_equal(world.kept[stream].reason, SW_REASON_NONE);
 	assert_int_equal(world.kept[stream].first_verb, SW_VERB_NONE);
 	assert_int_equal(world.kept[stream].incomplete, incomplete);
+}
+
+static void expect_edge(size_t stream, unsigned int verdict, unsigned int reason)
+{
+	assert_true(stream < world.told);
+	assert_int_equal(world.kept[stream].verdict, verdict);
+	assert_int_equal(world.kept[stream].reason, reason);
+	assert_true(world.kept[stream].guarded);
+}
+
+static void begin_edge(const char *interface)
+{
+	begin();
+	sw_streams_at_edge(world.streams, interface);
 }
 
 /* The same text in pieces of every size, forwards and backwards, around the end of numbers. */
@@ -276,13 +293,68 @@ static void test_held(void **state)
 	expect_allow(0, true);
 }
 
+/* Forwarded, a stream counts from its client's SYN on. */
+static void test_edge_begin(void **state)
+{
+	(void)state;
+	begin_edge("lan0");
+	client(1000, 101, "AUTH PLAIN x\r\n");
+	opened(1000, 200);
+	client(1000, 201, "AUTH PLAIN x\r\n");
+	packet(true, 1001, 500, 101, SYN | ACK, "");
+	client(1001, 101, "QUIT\r\n");
+	/* A server that speaks first is not to be refused, and its client has a SYN. */
+	packet(true, 1002, 501, 101, ACK, "220 x\r\n");
+	packet(false, 1002, 100, 0, SYN, "");
+	client(1002, 101, "AUTH PLAIN x\r\n");
+	/* The client's port is the lower one. */
+	client(25, 101, "QUIT\r\n");
+	opened(1003, 100);
+	client(1003, 101, "QUIT\r\n");
+	end();
+	assert_int_equal(world.told, 6);
+	expect_edge(0, SW_VERDICT_RESET, SW_REASON_UNATTRIBUTED);
+	assert_false(world.kept[0].violation);
+	expect_reset(1, SW_VERB_AUTH, false);
+	expect_edge(2, SW_VERDICT_RESET, SW_REASON_UNATTRIBUTED);
+	expect_reset(3, SW_VERB_AUTH, true);
+	expect_edge(4, SW_VERDICT_RESET, SW_REASON_UNATTRIBUTED);
+	assert_int_equal(world.kept[4].src_port, 25);
+	expect_allow(5, false);
+}
+
+/* Whose rules they are: those of the interface, or of the first that is named. */
+static void test_edge_interface(void **state)
+{
+	static const char *const interfaces[] = {"lan0", NULL, "tap7", "eth0"};
+
+	(void)state;
+	for (size_t i = 0; i < sw_count(interfaces); i++) {
+		begin_edge(interfaces[i]);
+		opened(1000, 100);
+		client(1000, 101, "AUTH PLAIN x\r\n");
+		client(1001, 101, "AUTH PLAIN x\r\n");
+		end();
+		assert_int_equal(world.told, 2);
+		if (i == 3) {
+			assert_false(world.kept[0].guarded);
+			assert_int_equal(world.kept[1].reason, SW_REASON_NONE);
+			continue;
+		}
+		expect_edge(0, i < 2 ? SW_VERDICT_RESET : SW_VERDICT_AUDIT,
+			    SW_REASON_CLEARTEXT_COMMAND);
+		expect_edge(1, i < 2 ? SW_VERDICT_RESET : SW_VERDICT_AUDIT, SW_REASON_UNATTRIBUTED);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pieces),  cmocka_unit_test(test_gap),
-		cmocka_unit_test(test_numbers), cmocka_unit_test(test_order),
-		cmocka_unit_test(test_watched), cmocka_unit_test(test_scan),
-		cmocka_unit_test(test_held),
+		cmocka_unit_test(test_pieces),         cmocka_unit_test(test_gap),
+		cmocka_unit_test(test_numbers),        cmocka_unit_test(test_order),
+		cmocka_unit_test(test_watched),        cmocka_unit_test(test_scan),
+		cmocka_unit_test(test_held),           cmocka_unit_test(test_edge_begin),
+		cmocka_unit_test(test_edge_interface),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -323,12 +323,47 @@ def cap_vlan():
     return pcap(1, [ether(p, tags) for p in in_tls(587, ip=ip6).packets], ">", True)
 
 
+def cap_qinq():
+    """Two tags of the types that came before 802.1ad, and IPv4 inside."""
+    tags = bytes.fromhex("910000058100000a")
+    return pcap(1, [ether(p, tags) for p in in_tls(587).packets])
+
+
+def session(packet, protocol=None):
+    """A packet in a PPPoE session."""
+    kind = protocol or (b"\0\x21" if packet[0] >> 4 == 4 else b"\0\x57")
+    body = kind + packet
+    return bytes(12) + b"\x88\x64\x11\0" + u16(7) + u16(len(body)) + body
+
+
+def cap_pppoe():
+    """Sessions: both families, a PPP protocol of one byte, behind a tag, and LCP."""
+    frames = [session(p) for p in in_tls(587).packets]
+    frames += [session(p) for p in begun(587, ip=ip6).greet().auth().packets]
+    frames += [session(p, b"\x21") for p in begun(587, src_port=40001).greet().auth().packets]
+    tagged = [session(p) for p in begun(587, src_port=40002).greet().auth().packets]
+    frames += [f[:12] + bytes.fromhex("8100000a") + f[12:] for f in tagged]
+    return pcap(1, frames + [session(bytes(8), b"\xc0\x21")])
+
+
 def cap_cooked():
     return pcap(113, [bytes(14) + b"\x08\x00" + p for p in in_tls(587).packets])
 
 
 def cap_cooked2():
     return pcap(276, [b"\x86\xdd" + bytes(18) + p for p in in_tls(587, ip=ip6).packets])
+
+
+def cap_cooked_tags():
+    """What libpcap puts into a capture of all devices: a tag, a PPPoE session, both."""
+    def cooked(frame):
+        return bytes(14) + frame[12:]
+
+    frames = [cooked(ether(p, bytes.fromhex("81000005"))) for p in in_tls(587).packets]
+    frames += [cooked(session(p)) for p in begun(587, src_port=40001).greet().auth().packets]
+    for p in begun(587, src_port=40002, ip=ip6).greet().auth().packets:
+        frames.append(bytes(14) + bytes.fromhex("81000005") + session(p)[12:])
+    return pcap(113, frames)
 
 
 def cap_raw():
@@ -349,6 +384,71 @@ def cap_wifi():
 
 def cap_ng():
     return pcapng([ether(p) for p in in_tls(587).packets])
+
+
+# ---- forwarded traffic, judged by edge.policy ----
+
+def cap_edge_verdicts():
+    """Rules by source and destination, both families, and the gate."""
+    ports = iter(range(41000, 42000))
+
+    def talk(port, **how):
+        return begun(port, src_port=next(ports), **how)
+
+    return plain(
+        talk(25, server="198.51.100.21").greet().close(),
+        talk(25).send("s", b"220 x\r\n"),
+        talk(25, ip=ip6).greet().close(),
+        talk(26).greet().close(),
+        talk(27).greet().send("c", b"MAIL FROM:<>\r\n"),
+        talk(465).handshake(),
+        talk(587).greet().starttls().handshake(),
+        talk(587).greet().auth(),
+        talk(587, ip=ip6).greet().auth(),
+        talk(2525).greet().auth(),
+        talk(80).send("c", b"GET / HTTP/1.1\r\n\r\n"),
+    )
+
+
+def cap_edge_begin():
+    """Streams without their SYN: of the client, of the server; a late one; where only recorded; an allowed
+    one; a client whose port is the lower one."""
+    def middle(port, src_port):
+        return Talk(port, src_port=src_port).greet().starttls().handshake()
+
+    late = Talk(587, src_port=40001).greet()
+    late.send("c", flags=SYN)
+    return plain(
+        middle(587, 40000),
+        late,
+        middle(2525, 40002),
+        middle(27, 40003),
+        Talk(25, src_port=40004, server="198.51.100.21").greet(),
+        Talk(26, src_port=40005).greet(),
+        middle(2525, 1025),
+        Talk(587, src_port=40006).send("s", flags=SYN | ACK).send("c", flags=ACK).greet().auth(),
+        begun(587, src_port=40007).greet().auth().close(),
+        begun(587, src_port=40007, isn=70000).greet().starttls().handshake(),
+    )
+
+
+def cap_edge_fragments():
+    """The first part of a packet that was cut: before TLS, in TLS, of the server, where anything may pass."""
+    def cut(talk, who, data):
+        packet = talk.segment(who, data)
+        ends = (CLIENT, SERVER) if who == "c" else (SERVER, CLIENT)
+        talk.packets += [ip4(packet[20:44], *ends, more=True), ip4(packet[44:], *ends, offset=24)]
+        talk.next[who] += len(data)
+        return talk
+
+    return plain(
+        cut(begun(587).greet(), "c", b"NOOP and more\r\n").auth(),
+        cut(begun(587, src_port=40001).greet().starttls().handshake(), "c", ENCRYPTED),
+        cut(begun(587, src_port=40002), "s", b"220 mail.example.net\r\n").auth(),
+        cut(begun(587, src_port=40003).greet().auth(), "c", b"NOOP\r\n"),
+        cut(begun(26, src_port=40004), "c", b"EHLO client.example\r\n"),
+        cut(begun(2525, src_port=40005), "c", b"EHLO client.example\r\n"),
+    )
 
 
 def cap_damaged():

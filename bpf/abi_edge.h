@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * abi_edge.h - abi.h for what the edge has for itself. The same rules: fixed widths, no gaps, layouts
+ * change only together with SW_ABI_VERSION; addresses of sixteen bytes in network order, IPv4 as
+ * ::ffff:a.b.c.d; ports in host order; times of CLOCK_BOOTTIME.
+ */
+#ifndef SW_ABI_EDGE_H
+#define SW_ABI_EDGE_H
+
+#include "bpf/abi.h"
+
+#define SW_EDGE_FLOWS_DEFAULT (1u << 20) /* entries of the flow table */
+#define SW_EDGE_FLOWS_MIN 64
+#define SW_EDGE_FLOWS_LIMIT (1u << 26)
+#define SW_EDGE_WAYS 4 /* entries that a flow may lie in, one beside the other */
+#define SW_EDGE_SOURCES 16384
+#define SW_EDGE_SOURCE_WAYS 4
+#define SW_EDGE_INTERFACES 16384
+#define SW_ANSWER_MAX 272 /* "554 5.7.1 ", 255 characters, CR LF; even */
+
+/* How frames of an interface begin. */
+enum sw_link {
+	SW_LINK_ETHERNET = 0,
+	SW_LINK_IP, /* with the IP header: tun, ppp */
+};
+
+/* An interface, by its index: value of the map `interfaces`. Members by slot. */
+struct sw_interface {
+	struct sw_vec rows[2]; /* of the edge blocks that name it */
+	__u64 keep_until_ns
+		[2];   /* connections whose beginning was not seen pass until then; 0: none does */
+	__u8 named[2]; /* some edge block names it; 0: nothing is guarded here */
+	__u8 enforced[2]; /* one of them enforces: what cannot be read does not pass */
+	__u8 link;        /* enum sw_link */
+	__u8 reserved[3];
+};
+
+/* The map `edge_secret`, one entry: random numbers, made once by the daemon. Nobody outside may know
+   where a flow lies in the table, nor which sequence number an answer begins with. */
+struct sw_edge_secret {
+	__u64 flows[2];
+	__u64 answers[2];
+};
+
+/* How far a connection through the edge has come. */
+enum sw_edge_state {
+	SW_EDGE_FREE = 0,
+	SW_EDGE_SYN,   /* the client's SYN was seen */
+	SW_EDGE_OPEN,  /* and the server's answer to it; no byte yet */
+	SW_EDGE_GATED, /* a gate reads it: `gate` says which */
+	SW_EDGE_TLS,   /* the gate has done its work */
+	SW_EDGE_CONDEMNED,
+	SW_EDGE_RECORDED, /* only recorded: did what TLS is required against */
+	SW_EDGE_UNREAD,   /* only recorded: bytes were missed, or there was no gate for it */
+	SW_EDGE_STATE_MAX
+};
+
+/*
+ * A flow: an element of the array `edge_flows`, one cache line. A flow lies in one of SW_EDGE_WAYS
+ * elements that follow each other, from  hash % (n / SW_EDGE_WAYS) * SW_EDGE_WAYS  on; only flows to ports whose
+ * rule needs the gate have one. The whole key is compared, the hash only says where to look.
+ */
+struct sw_edge_flow {
+	__u32 lock;            /* struct bpf_spin_lock; readers outside of the kernel see 0 */
+	__u8 state;            /* enum sw_edge_state */
+	__u8 used;             /* a packet came since an evictor last looked */
+	__u8 ended;            /* FIN or RST was seen: the first to make room */
+	__u8 tls;              /* enum sw_tls */
+	__u8 src[16], dst[16]; /* client, server */
+	__u16 src_port, dst_port;
+	__u32 interface;
+	__u32 opened_s; /* seconds */
+	__u32 start;    /* sequence number of the client's SYN */
+	union {
+		__u32 server_start; /* SW_EDGE_OPEN: of the server's SYN */
+		__u32 gate;         /* SW_EDGE_GATED: index into `edge_gates` */
+		struct {
+			__u16 tls_version; /* SW_EDGE_TLS: negotiated */
+			__u16 cipher;
+		};
+	};
+	__u16 rule;       /* index */
+	__u16 generation; /* low bits of that of the policy that let it through */
+};
+
+/* A source of refused connections: an element of the array `edge_sources`; lies as flows do. */
+struct sw_edge_source {
+	__u32 lock;
+	__u32 interface;
+	__u8 addr
+		[16]; /* IPv6: the first 64 bits, the rest zero: who has one address has them all */
+	__u64 refused; /* SYNs, and connections ended by the gate; since `first_ns` */
+	__u64 first_ns, last_ns;
+	__u32 second;     /* CLOCK_BOOTTIME: the one that `now` counts */
+	__u32 now;        /* refused in that second */
+	__u32 before;     /* in the second before it */
+	__u32 window;     /* in units of SW_EDGE_WINDOW_S: the one that `told` counts */
+	__u32 told;       /* events in it */
+	__u32 suppressed; /* events left out since the last one */
+};
+
+#define SW_EDGE_WINDOW_S 10           /* seconds */
+#define SW_EDGE_EVENTS 3              /* of one source in a window */
+#define SW_EDGE_EVENTS_PER_SECOND 256 /* of all sources together: sources can be forged */
+
+/* What `reject "..." answer` says, by slot * SW_RULES_MAX + rule: the map `answers`. */
+struct sw_answer_line {
+	__u16 length; /* 0: the rule has none */
+	__u16 sum; /* ones' complement sum (RFC 1071) of the bytes as 16-bit words as they lie in memory */
+	__u8 bytes[SW_ANSWER_MAX]; /* "554 5.7.1 text\r\n", zeros behind it */
+};
+
+#ifndef __bpf__
+static_assert(sizeof(struct sw_interface) == 152, "struct sw_interface changed its layout");
+static_assert(sizeof(struct sw_edge_flow) == 64, "a flow is one cache line");
+static_assert(sizeof(struct sw_edge_source) == 72, "struct sw_edge_source changed its layout");
+static_assert(sizeof(struct sw_answer_line) == 276, "struct sw_answer_line changed its layout");
+#endif
+
+#endif

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* load_edge.h with the real programs: attaching, going on after a restart, taking off, maps. Others on the same
+   interface: test_load_edge_others.c. */
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <bpf/libbpf.h>
+
+#include "daemon/privileges.h"
+#include "tests/prog/edge_links.h"
+
+/* ---- attaching ---- */
+
+static void modes(void **state)
+{
+	(void)state;
+	le_start(LE_FLOWS);
+	le_attach_well("veth", SW_XDP_NATIVE);
+	assert_true(le.hook.native);
+	assert_true(le_is_pinned(le.interface));
+	assert_true(le_has_filter(le.name, "sw_edge_served"));
+	assert_int_equal(sw_edge_detach(le.kernel, le.interface), 0);
+	le_assert_bare();
+	le_attach_well("veth", SW_XDP_GENERIC);
+	assert_false(le.hook.native);
+	assert_int_equal(sw_edge_detach(le.kernel, le.interface), 0);
+	/* Native answers of a veth would be lost. */
+	le_attach_well("veth", SW_XDP_AUTO);
+	assert_false(le.hook.native);
+	assert_int_equal(sw_edge_detach(le.kernel, le.interface), 0);
+	le_attach_well("", SW_XDP_AUTO);
+	assert_true(le.hook.native);
+	/* As it was attached, until it is taken off. */
+	assert_int_equal(le_attach("veth", SW_XDP_GENERIC), 0);
+	assert_true(le.hook.native && le.hook.xdp && le.hook.tc);
+	assert_string_not_equal(le.hook.problem, "");
+	assert_int_equal(sw_edge_detach(le.kernel, le.interface), 0);
+	le_assert_bare();
+	assert_int_equal(sw_edge_detach(le.kernel, le.interface), 0);
+}
+
+static void driver_without_native(void **state)
+{
+	(void)state;
+	le_start(LE_FLOWS);
+	le_run("ip link del %s", le.name);
+	assert_int_equal(le_run("ip link add %s type bridge", le.name), 0);
+	le.interface = if_nametoindex(le.name);
+	le_attach_well("bridge", SW_XDP_AUTO);
+	assert_false(le.hook.native);
+	assert_int_equal(sw_edge_detach(le.kernel, le.interface), 0);
+	assert_int_equal(le_attach("bridge", SW_XDP_NATIVE), -1);
+	assert_non_null(strstr(le.fault.text, le.name));
+	le_assert_bare();
+}
+
+static void goes_on(void **state)
+{
+	struct sw_interface entry = {.named = {1, 0}, .keep_until_ns = {77, 0}}, found;
+	struct sw_edge_hook before;
+	uint32_t *interfaces sw_autofree = NULL;
+	uint8_t secret[2][sizeof(struct sw_edge_secret)] = {};
+	int fd sw_autoclose = -1, again sw_autoclose = -1;
+	size_t n;
+
+	(void)state;
+	le_start(LE_FLOWS);
+	assert_int_equal(sw_edge_set_interface(le.kernel, le.interface, &entry), 0);
+	le_attach_well("veth", SW_XDP_AUTO);
+	before = le.hook;
+	fd = le_pinned("edge_secret");
+	assert_int_equal(bpf_map_lookup_elem(fd, &(uint32_t){0}, secret[0]), 0);
+	assert_memory_not_equal(secret[0], secret[1], sizeof(secret[0]));
+	le_leave();
+	/* As after kill -9: what is pinned is in force. */
+	assert_int_equal(le_xdp_id(le.interface), before.program_id);
+	le_start(LE_FLOWS);
+	assert_false(le.replaced);
+	assert_int_equal(sw_edge_attached(le.kernel, &interfaces, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(interfaces[0], le.interface);
+	le_attach_well("veth", SW_XDP_AUTO);
+	assert_memory_equal(&before, &le.hook, sizeof(before));
+	assert_int_equal(sw_edge_get_interface(le.kernel, le.interface, &found), 0);
+	assert_memory_equal(&entry, &found, sizeof(entry));
+	again = le_pinned("edge_secret");
+	assert_int_equal(bpf_map_lookup_elem(again, &(uint32_t){0}, secret[1]), 0);
+	assert_memory_equal(secret[0], secret[1], sizeof(secret[0]));
+	assert_int_equal(sw_edge_remove_interface(le.kernel, le.interface), 0);
+	assert_int_equal(sw_edge_get_interface(le.kernel, le.interface, &found), -ENOENT);
+}
+
+/* Constants of the programs change with it, so the programs do. */
+static void another_size(void **state)
+{
+	struct sw_edge_hook before;
+	struct sw_edge_room room;
+
+	(void)state;
+	le_start(LE_FLOWS);
+	le_attach_well("veth", SW_XDP_AUTO);
+	before = le.hook;
+	le_leave();
+	le_start(2 * LE_FLOWS + 1);
+	assert_true(le.replaced);
+	sw_edge_room(le.kernel, &room);
+	assert_int_equal(room.flows, 2 * LE_FLOWS + SW_EDGE_WAYS);
+	assert_int_equal(room.gates, 64);
+	assert_int_equal(room.gates_used, 0);
+	assert_int_equal(room.sources, SW_EDGE_SOURCES);
+	le_attach_well("veth", SW_XDP_AUTO);
+	assert_int_equal(le.hook.link_id, before.link_id);
+	assert_int_not_equal(le.hook.program_id, before.program_id);
+	le_leave();
+	le_start(2 * LE_FLOWS + 1);
+	assert_false(le.replaced);
+}
+
+/* ---- taking off ---- */
+
+static void takes_everything_off(void **state)
+{
+	bool found;
+
+	(void)state;
+	le_start(LE_FLOWS);
+	le_attach_well("veth", SW_XDP_AUTO);
+	assert_int_equal(sw_kernel_detach(le.kernel, &le.fault), 0);
+	le_assert_bare();
+	assert_int_equal(access(le_pin_dir, F_OK), -1);
+	le_leave();
+	assert_return_code(mkdir(le_pin_dir, 0700), errno);
+	le_start(LE_FLOWS);
+	le_attach_well("veth", SW_XDP_AUTO);
+	le_leave();
+	assert_int_equal(sw_pins_detach(le_pin_dir, &found, &le.fault), 0);
+	assert_true(found);
+	le_assert_bare();
+	assert_int_equal(access(le_pin_dir, F_OK), -1);
+	assert_return_code(mkdir(le_pin_dir, 0700), errno);
+	/* The filter too, where the pin that tells of it is gone. */
+	le_start(LE_FLOWS);
+	le_attach_well("veth", SW_XDP_AUTO);
+	le_remove_pin();
+	assert_true(le_has_filter(le.name, "sw_edge_served"));
+	assert_int_equal(sw_kernel_detach(le.kernel, &le.fault), 0);
+	le_assert_bare();
+	assert_return_code(mkdir(le_pin_dir, 0700), errno);
+}
+
+/* What a name must not be. */
+static void strange_pins(void **state)
+{
+	static const char *const names[] = {"link_xdp_", "link_xdp_01", "link_xdp_1x"};
+	char path[160];
+	int fd sw_autoclose = -1;
+
+	(void)state;
+	le_start(LE_FLOWS);
+	le_attach_well("veth", SW_XDP_AUTO);
+	le_leave();
+	fd = le_pinned_link();
+	for (size_t i = 0; i < sw_count(names); i++) {
+		snprintf(path, sizeof(path), "%s/%s", le_pin_dir, names[i]);
+		assert_return_code(bpf_obj_pin(fd, path), errno);
+		assert_int_equal(sw_kernel_open(le_pin_dir, fx_cgroup_fd(), &le.kernel, &le.fault),
+				 -1);
+		assert_non_null(strstr(le.fault.text, names[i]));
+		assert_return_code(unlink(path), errno);
+	}
+}
+
+/* ---- maps ---- */
+
+static void answers_and_flows(void **state)
+{
+	struct sw_image *image sw_autofree = calloc(1, sizeof(*image));
+	struct sw_edge_flow *flows sw_autofree = NULL, flow = {.state = SW_EDGE_TLS, .used = 1};
+	struct sw_edge_source *sources sw_autofree = NULL, source = {};
+	int flows_fd sw_autoclose = -1, sources_fd sw_autoclose = -1, fd sw_autoclose = -1;
+	struct sw_answer_line line;
+	size_t n, left_out;
+
+	(void)state;
+	le_start(LE_FLOWS);
+	image->answers[3].length = 9;
+	assert_true(sw_kernel_fill(le.kernel, image, "test", &le.fault) >= 0);
+	fd = le_pinned("answers");
+	assert_int_equal(bpf_map_lookup_elem(fd, &(uint32_t){SW_RULES_MAX + 3}, &line), 0);
+	assert_int_equal(line.length, 9);
+	flows_fd = le_pinned("edge_flows");
+	for (uint32_t key = LE_FLOWS - 5; key < LE_FLOWS; key++) {
+		flow.src_port = (uint16_t)key;
+		assert_int_equal(bpf_map_update_elem(flows_fd, &key, &flow, BPF_F_LOCK), 0);
+	}
+	assert_int_equal(sw_edge_flows(le.kernel, 3, &flows, &n, &left_out), 0);
+	assert_int_equal(n, 3);
+	assert_int_equal(left_out, 2);
+	assert_int_equal(flows[0].state, SW_EDGE_TLS);
+	assert_int_equal(flows[0].src_port, LE_FLOWS - 5);
+	assert_int_equal(flows[0].lock, 0);
+	sources_fd = le_pinned("edge_sources");
+	for (uint32_t key = 0; key < 3; key++) {
+		source.refused = key == 1 ? 100 : 7 + key;
+		assert_int_equal(
+			bpf_map_update_elem(sources_fd, &(uint32_t){key * 5000}, &source, 0), 0);
+	}
+	assert_int_equal(sw_edge_sources(le.kernel, 2, &sources, &n), 0);
+	assert_int_equal(n, 2);
+	assert_int_equal(sources[0].refused, 100);
+	assert_int_equal(sources[1].refused, 9);
+}
+
+/* ---- privileges ---- */
+
+/* As the daemon does it: opened as root, the rest with what it keeps. Returns the step that failed. */
+static int with_few_privileges(void *data)
+{
+	struct sw_fault fault = {};
+	struct sw_edge_hook hook;
+	bool replaced, repaired;
+
+	(void)data;
+	if (sw_privileges_drop(&fault) < 0)
+		return 1;
+	if (sw_edge_open(le.kernel, LE_FLOWS, &replaced, &fault) < 0)
+		return 2;
+	if (sw_kernel_attach(le.kernel, &fault) < 0)
+		return 3;
+	if (sw_edge_attach(le.kernel, le.interface, le.name, "veth", SW_XDP_AUTO, &hook, &fault) <
+	    0)
+		return 4;
+	sw_edge_check(le.kernel, le.interface, &hook, &repaired);
+	if (!hook.xdp || !hook.tc || repaired)
+		return 5;
+	if (sw_edge_detach(le.kernel, le.interface) < 0)
+		return 6;
+	if (sw_kernel_detach(le.kernel, &fault) < 0)
+		return 7;
+	return 0;
+}
+
+static void few_privileges(void **state)
+{
+	(void)state;
+	assert_int_equal(sw_kernel_open(le_pin_dir, fx_cgroup_fd(), &le.kernel, &le.fault), 0);
+	assert_int_equal(fx_child(with_few_privileges, NULL), 0);
+	le_assert_bare();
+	assert_return_code(mkdir(le_pin_dir, 0700), errno);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LE_TEST(modes),
+		LE_TEST(driver_without_native),
+		LE_TEST(goes_on),
+		LE_TEST(another_size),
+		LE_TEST(takes_everything_off),
+		LE_TEST(strange_pins),
+		LE_TEST(answers_and_flows),
+		LE_TEST(few_privileges),
+	};
+
+	if (!fx_usable())
+		return 0;
+	le_up();
+	return cmocka_run_group_tests_name("load edge", tests, NULL, le_down);
+}
