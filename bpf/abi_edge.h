@@ -12,6 +12,8 @@
 #define SW_EDGE_FLOWS_DEFAULT (1u << 20) /* entries of the flow table */
 #define SW_EDGE_FLOWS_MIN 64
 #define SW_EDGE_FLOWS_LIMIT (1u << 26)
+#define SW_EDGE_FLOWS_PER_GATE 256 /* a gate is needed until TLS has begun, for seconds */
+#define SW_EDGE_GATES_MIN 64
 #define SW_EDGE_WAYS 4 /* entries that a flow may lie in, one beside the other */
 #define SW_EDGE_SOURCES 16384
 #define SW_EDGE_SOURCE_WAYS 4

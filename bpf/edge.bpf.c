@@ -49,7 +49,8 @@ static __noinline int sw_xdp_refuse(struct xdp_md *ctx, struct sw_edge_work *wor
 	}
 	if (syn)
 		sw_count(SW_COUNT_EDGE_REFUSED);
-	/* Of a connection that is answered its SYN tells everything, of one that ends its RST nothing. */
+	/* Of a connection that is answered its SYN tells everything (and sw_xdp_answer() of one whose SYN was not
+	   seen), of one that ends its RST nothing. */
 	if (syn || !(answer || work->packet.tcp_flags & SW_TCP_RST))
 		sw_edge_report(work,
 			       drop  ? SW_VERDICT_DROP

@@ -223,6 +223,8 @@ static __noinline int sw_xdp_answer(struct xdp_md *ctx, struct sw_edge_work *wor
 		sw_count(SW_COUNT_EDGE_DROPPED);
 		return XDP_DROP;
 	default:
+		/* Of a connection that did not begin here, as it is older than the program. */
+		sw_edge_report(work, SW_VERDICT_RESET, SW_REASON_NOT_PERMITTED);
 		return sw_xdp_reset(ctx, work);
 	}
 }

@@ -131,7 +131,8 @@ SW_INLINE __u32 sw_edge_tls_word(__u16 tls_version, __u16 cipher)
 
 /* ---- room ---- */
 
-/* Who makes room: the lowest. A flood of SYNs that nobody answers takes room from itself first. */
+/* Who makes room: the lowest. A flood of SYNs that nobody answers takes room from itself first; so does one of
+   other packets where they are only recorded: losing such an entry costs a second record. */
 SW_INLINE __u32 sw_edge_worth(const struct sw_edge_flow_slot *flow)
 {
 	__u32 used = !!SW_READ_ONCE(flow->used);
@@ -141,7 +142,7 @@ SW_INLINE __u32 sw_edge_worth(const struct sw_edge_flow_slot *flow)
 		return 0;
 	if (SW_READ_ONCE(flow->ended))
 		return 1;
-	if (state == SW_EDGE_SYN)
+	if (state == SW_EDGE_SYN || state == SW_EDGE_UNREAD)
 		return 2 + used;
 	return (state == SW_EDGE_TLS ? 6 : 4) + used;
 }
@@ -228,6 +229,8 @@ static __noinline __attribute__((unused)) int sw_edge_fill(struct sw_edge_flow_s
 		flow->gate = 0;
 		flow->rule = rule;
 		flow->generation = generation;
+	} else {
+		flow->ended = 0;
 	}
 	bpf_spin_unlock(&flow->lock);
 	before->state = was;

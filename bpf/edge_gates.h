@@ -84,6 +84,9 @@ static __noinline int sw_edge_begin_flow(struct sw_edge_work *work, struct sw_ed
 	if (!flow)
 		return sw_edge_held(work);
 	sw_edge_fill(flow, work, SW_EDGE_SYN, &before);
+	/* A server that still has an older connection of these ports makes the client send a RST first. */
+	if (before.again && before.ended)
+		sw_count(SW_COUNT_EDGE_OPENED);
 	if (before.again)
 		return SW_EDGE_PASS;
 	sw_edge_count_before(&before);

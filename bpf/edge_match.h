@@ -25,6 +25,13 @@ SW_MATCH_INLINE int sw_edge_guarded(const struct sw_policy *policy, __u16 port)
 	return (int)(policy->edge_guard[word] >> (port & 63) & 1);
 }
 
+/* Does an IPv6 header hold an address of IPv4? It is nobody's on a wire (RFC 4291, 2.5.5.2), and rules and flows
+   would take it for IPv4's. */
+SW_MATCH_INLINE int sw_edge_is_mapped(int ipv6, const __u8 *src, const __u8 *dst)
+{
+	return ipv6 && (sw_addr_is_ipv4(src) || sw_addr_is_ipv4(dst));
+}
+
 /* NULL: none. */
 SW_MATCH_INLINE void sw_edge_begin(struct sw_vec *rows, const struct sw_vec *port_rows,
 				   const struct sw_vec *interface_rows)

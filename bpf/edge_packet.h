@@ -88,6 +88,8 @@ SW_INLINE int sw_xdp_is_other(const struct sw_packet *packet)
 /* A whole TCP header, in a packet that is as long as it says and holds all of it? */
 SW_INLINE int sw_xdp_is_sound(struct xdp_md *ctx, const struct sw_packet *packet)
 {
+	if (sw_edge_is_mapped(packet->ether == SW_ETHER_IPV6, packet->src, packet->dst))
+		return 0;
 	return packet->verdict == SW_PARSE_TCP && !packet->gap && packet->end >= packet->at &&
 	       packet->end <= bpf_xdp_get_buff_len(ctx);
 }
@@ -102,7 +104,6 @@ SW_INLINE void sw_xdp_identify(struct xdp_md *ctx, struct sw_edge_work *work, __
 	work->key.src_port = packet->src_port;
 	work->key.dst_port = packet->dst_port;
 	work->key.interface = ctx->ingress_ifindex;
-	work->interface = ctx->ingress_ifindex;
 	work->vlan[0] = packet->vlan[0];
 	work->vlan[1] = packet->vlan[1];
 	work->session = packet->session;
@@ -163,7 +164,8 @@ SW_INLINE const struct sw_vec *sw_xdp_prefix(struct sw_xdp_lookup *lookup, const
 	return &lookup->policy->classes[class];
 }
 
-/* Loopback has no business on a wire, but is this machine's where it comes. */
+/* Rows with `to local`, when the address is this machine's. Loopback is not asked about as at connect(): the
+   kernel takes no packet for it from a wire (RFC 1122, 3.2.1.3). */
 SW_INLINE const struct sw_vec *sw_xdp_local(const struct sw_policy *policy, const __u8 *addr)
 {
 	return bpf_map_lookup_elem(&local, addr) ? &policy->local : 0;

@@ -180,7 +180,7 @@ SW_PARSE_INLINE __u32 sw_reply_build(const struct sw_packet *packet, const struc
 
 /* ---- the conversation of `reject "text" answer` ---- */
 
-enum sw_answer {
+enum sw_answer_kind {
 	SW_ANSWER_RESET = 0, /* not of a conversation of ours */
 	SW_ANSWER_SYN,       /* the client's first segment */
 	SW_ANSWER_LINE,      /* its handshake is proven: it is to have the line */
@@ -196,7 +196,7 @@ SW_PARSE_INLINE __u32 sw_answer_guess(const struct sw_packet *packet, __u16 leng
 }
 
 /* `guess`: the one that was right, or negative. */
-SW_PARSE_INLINE enum sw_answer sw_answer_to(const struct sw_packet *packet, int guess)
+SW_PARSE_INLINE enum sw_answer_kind sw_answer_to(const struct sw_packet *packet, int guess)
 {
 	__u8 flags = packet->tcp_flags & (SW_TCP_SYN | SW_TCP_ACK | SW_TCP_RST | SW_TCP_FIN);
 

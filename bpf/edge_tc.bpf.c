@@ -159,7 +159,7 @@ SW_INLINE void sw_served_key(struct sw_edge_work *work, __u32 interface)
 	__builtin_memcpy(key->dst, packet->src, sizeof(key->dst));
 	key->src_port = packet->dst_port;
 	key->dst_port = packet->src_port;
-	key->interface = work->interface = interface;
+	key->interface = interface;
 }
 
 SW_INLINE int sw_served(struct __sk_buff *skb, struct sw_edge_work *work,
@@ -174,7 +174,8 @@ SW_INLINE int sw_served(struct __sk_buff *skb, struct sw_edge_work *work,
 	if (!interface || skb->ingress_ifindex == index)
 		return SW_EDGE_PASS;
 	sw_served_walk(skb, packet, interface->link);
-	if (packet->verdict != SW_PARSE_TCP || !sw_edge_guarded(policy, packet->src_port))
+	if (packet->verdict != SW_PARSE_TCP || !sw_edge_guarded(policy, packet->src_port) ||
+	    sw_edge_is_mapped(packet->ether == SW_ETHER_IPV6, packet->src, packet->dst))
 		return SW_EDGE_PASS;
 	sw_served_key(work, index);
 	flow = sw_edge_find(work);

@@ -16,7 +16,7 @@
 
 /* Set by the daemon before loading: sets of SW_EDGE_WAYS flows, gates. */
 const volatile __u32 sw_edge_sets = SW_EDGE_FLOWS_DEFAULT / SW_EDGE_WAYS;
-const volatile __u32 sw_edge_gate_count = 4096;
+const volatile __u32 sw_edge_gate_count = SW_EDGE_FLOWS_DEFAULT / SW_EDGE_FLOWS_PER_GATE;
 
 /* Written by the daemon, which knows names and patterns; read for each packet to a guarded port. Without an
    entry nothing passes to a port that any edge block names: a program is attached only where one is. */
@@ -68,7 +68,6 @@ struct sw_edge_gate {
 	__u32 used; /* as of a flow */
 	__u32 rule; /* index | generation << 16, as of the flow */
 	__u32 client_busy, server_busy;
-	struct sw_packet client_packet, server_packet;
 	struct sw_gate_segment client, server;
 	struct sw_gate gate;
 };
@@ -78,7 +77,7 @@ struct sw_edge_gate {
    then on (table_full). */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 4096);
+	__uint(max_entries, SW_EDGE_FLOWS_DEFAULT / SW_EDGE_FLOWS_PER_GATE);
 	__type(key, __u32);
 	__type(value, struct sw_edge_gate);
 } edge_gates SEC(".maps");
@@ -140,7 +139,7 @@ struct sw_edge_work {
 	struct sw_vec rows;
 	struct sw_prefix_key prefix;
 	__u32 class;
-	__u32 slot, rule, interface;
+	__u32 slot, rule;
 	__u64 generation;
 	__u8 action, flags; /* of the rule */
 	__u8 audit;         /* the rule is only recorded */

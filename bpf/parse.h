@@ -39,7 +39,7 @@ enum sw_parse {
 				    puts fragments together would see a header that we do not */
 	SW_PARSE_BAD_HEADER,     /* version or length that no header may have */
 	SW_PARSE_HEADERS_MANY,   /* more extension headers than are walked */
-	SW_PARSE_LINK_UNREAD,    /* more tags than are read, or PPP that packs what it carries */
+	SW_PARSE_LINK_UNREAD,    /* more tags than are read, SNAP, PPP that packs its load */
 	SW_PARSE_MAX
 };
 

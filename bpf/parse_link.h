@@ -68,18 +68,27 @@ SW_PARSE_INLINE int sw_parse_pppoe(void *from, struct sw_packet *packet)
 	return -1;
 }
 
-/* Reads the Ethernet header, its tags and what PPPoE puts behind them. 0: packet->ether and packet->at are
-   set. */
-SW_PARSE_INLINE int sw_parse_ethernet(void *from, struct sw_packet *packet)
+/* Is what follows LLC and SNAP (RFC 1042) before IP, or before what IP may follow? Few hosts read that, some
+   routers do. */
+SW_PARSE_INLINE int sw_parse_is_snap(void *from, const struct sw_packet *packet)
+{
+	__u8 bytes[8];
+	__u16 ether;
+
+	/* Smaller numbers are a length. */
+	if (packet->ether >= 0x600 || SW_PARSE_LOAD(from, packet->at, bytes, sizeof(bytes)) < 0)
+		return 0;
+	ether = sw_parse_u16(bytes + 6);
+	return sw_parse_u32(bytes) == 0xaaaa0300 && !bytes[4] && !bytes[5] &&
+	       (ether == SW_ETHER_IPV4 || ether == SW_ETHER_IPV6 || ether == SW_ETHER_PPPOE ||
+		sw_parse_is_tag(ether));
+}
+
+/* Behind an EtherType: its tags and what PPPoE puts behind them. 0: packet->ether and packet->at are set. */
+SW_PARSE_INLINE int sw_parse_tags(void *from, struct sw_packet *packet)
 {
 	__u8 bytes[4];
 
-	if (SW_PARSE_LOAD(from, 12, bytes, 2) < 0) {
-		packet->verdict = SW_PARSE_TRUNCATED;
-		return -1;
-	}
-	packet->ether = sw_parse_u16(bytes);
-	packet->at = 14;
 #pragma GCC unroll 2
 	for (int i = 0; i < SW_PARSE_VLAN_MAX; i++) {
 		if (!sw_parse_is_tag(packet->ether))
@@ -92,11 +101,25 @@ SW_PARSE_INLINE int sw_parse_ethernet(void *from, struct sw_packet *packet)
 		packet->ether = sw_parse_u16(bytes + 2);
 		packet->at += 4;
 	}
-	if (sw_parse_is_tag(packet->ether)) {
+	if (sw_parse_is_tag(packet->ether) || sw_parse_is_snap(from, packet)) {
 		packet->verdict = SW_PARSE_LINK_UNREAD;
 		return -1;
 	}
 	return packet->ether == SW_ETHER_PPPOE ? sw_parse_pppoe(from, packet) : 0;
+}
+
+/* Reads the Ethernet header and what follows it before IP. 0: packet->ether and packet->at are set. */
+SW_PARSE_INLINE int sw_parse_ethernet(void *from, struct sw_packet *packet)
+{
+	__u8 bytes[2];
+
+	if (SW_PARSE_LOAD(from, 12, bytes, sizeof(bytes)) < 0) {
+		packet->verdict = SW_PARSE_TRUNCATED;
+		return -1;
+	}
+	packet->ether = sw_parse_u16(bytes);
+	packet->at = 14;
+	return sw_parse_tags(from, packet);
 }
 
 /* A packet without a link header: the first digit says which IP it is. */

@@ -52,12 +52,25 @@ static void show_rule(const struct sw_rule_node *rule, FILE *to)
 		n >= sizeof(text) ? "..." : "");
 }
 
+/* edge "lan0", "tap*" */
+static void show_scope(const struct sw_scope_block *scope, FILE *to)
+{
+	fputs(sw_scope_name(scope->scope), to);
+	for (const struct sw_interface_node *i = scope->interfaces; i; i = i->next) {
+		sw_autofree char *shown = sw_escaped(i->pattern);
+
+		fprintf(to, "%s \"%s\"", i == scope->interfaces ? "" : ",", shown);
+	}
+}
+
 /* What is guarded, block by block, from the file that was sent. */
 static void show_guards(const struct sw_policy_ast *policy, FILE *to)
 {
 	for (const struct sw_scope_block *s = policy->scopes; s; s = s->next) {
 		for (const struct sw_port_block *b = s->blocks; b; b = b->next) {
-			fprintf(to, "  %s, port", sw_scope_name(s->scope));
+			fputs("  ", to);
+			show_scope(s, to);
+			fputs(", port", to);
 			for (const struct sw_port *p = b->ports; p; p = p->next)
 				fprintf(to, " %u%s", p->port, p->next ? "," : "\n");
 			for (const struct sw_rule_node *r = b->rules; r; r = r->next)

@@ -6,6 +6,7 @@
 #include "ctl/capture.h"
 #include "ctl/ctl.h"
 #include "ctl/policyfile.h"
+#include "ctl/query.h"
 #include "daemon/proto.h"
 
 #define PROGRESS_PACKETS 4096 /* between two looks at how far it is */
@@ -33,7 +34,7 @@ static const struct sw_option options[] = {
 	 .kind = SW_OPTION_TEXT,
 	 .offset = offsetof(struct args, iface),
 	 .help = "edge: clients come in through this interface (the first\n"
-		 "that an edge block names)"},
+		 "with this port in an edge block)"},
 };
 
 /* What the streams of a capture are told to. */
@@ -144,11 +145,14 @@ static void tls_words(const struct sw_stream *stream, char to[static SW_HELLO_NA
 }
 
 /* "line 4. A mail command was sent before TLS began." */
-static void why_words(const struct sw_stream *stream, char *to, size_t size)
+static void why_words(const struct report *report, const struct sw_stream *stream, char *to,
+		      size_t size)
 {
-	char line[32] = "No rule names this port.";
+	char line[64];
 	bool reason = strcmp(sw_reason_name(stream->reason), "none");
 
+	snprintf(line, sizeof(line), "No %s block names this port%s.",
+		 report->edge ? "edge" : "host", report->interface ? " on this interface" : "");
 	if (stream->guarded)
 		*line = '\0';
 	if (stream->line)
@@ -158,7 +162,7 @@ static void why_words(const struct sw_stream *stream, char *to, size_t size)
 		 stream->incomplete ? " Bytes are missing in the capture." : "");
 }
 
-static void stream_row(struct sw_table *table, const struct sw_stream *stream)
+static void stream_row(const struct report *report, const struct sw_stream *stream)
 {
 	char number[24], src[SW_ADDR_SIZE + 8], dst[SW_ADDR_SIZE + 8], why[512];
 	char tls[SW_HELLO_NAME_MAX + 64];
@@ -170,8 +174,8 @@ static void stream_row(struct sw_table *table, const struct sw_stream *stream)
 	end_words(stream->src, stream->src_port, src);
 	end_words(stream->dst, stream->dst_port, dst);
 	tls_words(stream, tls);
-	why_words(stream, why, sizeof(why));
-	sw_table_row(table, cells);
+	why_words(report, stream, why, sizeof(why));
+	sw_table_row(report->table, cells);
 }
 
 /* ---- all of them ---- */
@@ -235,7 +239,7 @@ static void tell(void *data, const struct sw_stream *stream)
 	}
 	if (!report->table)
 		report->table = sw_table_new(heads, sw_count(heads));
-	stream_row(report->table, stream);
+	stream_row(report, stream);
 	if (++report->n_rows == TABLE_ROWS)
 		print_rows(report);
 }
@@ -259,7 +263,7 @@ static void summary_text(FILE *to, const json_t *data, const void *context)
 	say_count(to, report->redirected, "redirected");
 	say_count(to, report->refused, "refused");
 	say_count(to, report->reset, "reset");
-	say_count(to, report->unguarded, "on ports that no rule names");
+	say_count(to, report->unguarded, "not guarded");
 	say_count(to, report->incomplete, "of which bytes are missing in the capture");
 	say_count(to, (uint64_t)sw_integer(data, "forgotten"),
 		  "given up before their end, as too many were open");
@@ -373,6 +377,15 @@ static int replay(struct sw_ctl *ctl, int argc, char **argv)
 		      stderr);
 		return SW_EXIT_USAGE;
 	}
+	if (args.iface && !sw_query_is_interface(args.iface)) {
+		fprintf(stderr,
+			"smtpwall replay: --iface takes the name of one interface, not "
+			"\"%s\"\ntry: "
+			"smtpwall replay --help\n",
+			args.iface);
+		return SW_EXIT_USAGE;
+	}
+	file.elsewhere = true;
 	r = sw_policy_file_check(&file, args.policy, ctl->json);
 	sw_diags_print(file.diags, stderr);
 	if (r)

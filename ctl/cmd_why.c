@@ -44,7 +44,7 @@ static const struct sw_option options[] = {
 	TEXT_OPTION(from, "A", "edge: from a client with this address"),
 	TEXT_OPTION(iface, "I",
 		    "edge: that comes in through this interface (the first\n"
-		    "that an edge block names)"),
+		    "with this port in an edge block)"),
 	TEXT_OPTION(policy, "FILE", "ask this policy file; no daemon is needed"),
 };
 
@@ -102,6 +102,8 @@ static int check_options(const struct args *args)
 {
 	if (args->exe && args->exe[0] != '/')
 		return wrong("exe", "takes a whole path", args->exe);
+	if (args->iface && !sw_query_is_interface(args->iface))
+		return wrong("iface", "takes the name of one interface", args->iface);
 	if (args->cgroup && args->cgroup[0] != '/')
 		return wrong("cgroup", "takes a path that begins with \"/\"", args->cgroup);
 	return 0;
@@ -277,8 +279,8 @@ static void show_question(FILE *to, const json_t *query)
 		if (*sw_string(query, "iface"))
 			show_member(to, query, "interface", "iface", "--iface");
 		else
-			fputs("  interface not given (--iface): the first that an edge block "
-			      "names\n",
+			fputs("  interface not given (--iface): the first with this port in an "
+			      "edge block\n",
 			      to);
 	} else {
 		show_member(to, query, "program", "exe", "--exe");
@@ -347,7 +349,7 @@ static void show_verdict(FILE *to, const json_t *data)
 			continue;
 		fputs(sw_color(to, one->color), to);
 		if (sw_is_true(data, "answer") && !audited)
-			fprintf(to, "refused: it is answered with \"554 5.7.1 %s\"", text);
+			fprintf(to, "refused: it is answered with \"" SW_ANSWER_CODE " %s\"", text);
 		else
 			fprintf(to, "%s%s", edge ? one->edge : one->here, redirect);
 		fputs(sw_color(to, SW_PLAIN), to);
@@ -364,7 +366,7 @@ static const char *unguarded_words(const json_t *data, const json_t *query)
 	if (sw_is_true(data, "outside"))
 		return "the process is not guarded";
 	if (!is_edge(query))
-		return "no rule names this port";
+		return "no host block names this port";
 	return *sw_string(query, "iface") ? "no edge block names this port on this interface"
 					  : "no edge block names this port";
 }

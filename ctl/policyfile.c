@@ -154,6 +154,8 @@ static int check(struct sw_policy_file *file, bool quiet)
 	file->system.dir_fd = file->dir_fd;
 	file->system.show_progress = !quiet && isatty(STDERR_FILENO);
 	sw_system_world(&file->system, &world);
+	if (file->elsewhere)
+		world.interface = NULL;
 	/* Also after errors of the parser: a person wants to hear all that is wrong at once. */
 	if (!file->policy || sw_policy_check(file->policy, &world, file->diags))
 		return -EINVAL;

@@ -19,6 +19,7 @@ struct sw_policy_file {
 	struct sw_image *image; /* NULL until checked; may stay so when `refused` */
 	bool refused;           /* apply would refuse it, though nothing in it is wrong */
 	bool applies;           /* set by the caller before the check: it is to be put in force */
+	bool elsewhere;         /* likewise: what it guards may be another machine's interfaces */
 };
 
 #define sw_autopolicy __attribute__((cleanup(sw_policy_file_close)))

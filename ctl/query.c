@@ -49,6 +49,11 @@ static void add_account(json_t *query, const struct passwd *account)
 		json_object_set_new(query, "groups", id_list(groups, (size_t)n));
 }
 
+bool sw_query_is_interface(const char *name)
+{
+	return sw_interface_is_pattern(name) && !strchr(name, '*');
+}
+
 int sw_query_user(json_t *query, const char *user)
 {
 	const struct passwd *account = getpwnam(user);

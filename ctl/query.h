@@ -21,6 +21,9 @@ int sw_query_user(json_t *query, const char *user);
 /* Adds "gid" of a group given by name or number. 0 or -ENOENT. */
 int sw_query_group(json_t *query, const char *group);
 
+/* Can an interface be called this? A pattern ("tap*") is none: whether it fits depends on the interface. */
+bool sw_query_is_interface(const char *name);
+
 /* Adds what a process is, but for its cgroup. Sentences about it go to `notes`. */
 void sw_query_process(json_t *query, const struct sw_process *process, json_t *notes);
 

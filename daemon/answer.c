@@ -3,18 +3,19 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <time.h>
 
+#include "bpf/abi_edge.h"
 #include "daemon/base.h"
+#include "daemon/policy/policy.h"
 
 #define CLIENT_USEC 10000000ull /* from the greeting on; a client has only QUIT to say */
 #define CLIENT_BYTES 4096
 #define CLIENT_LINES 16
-#define LINE_SIZE 272 /* of the greeting: "554 5.7.1 ", 255 characters, CR LF, NUL */
 
 /* Whoever connects again and again keeps nothing else waiting: so many clients in one turn of the loop, and so
    many turns in a time; the others wait in the socket's queue. Behind everything that enforces. */
@@ -170,9 +171,9 @@ static void client_new(struct sw_answers *answers, int fd)
 
 static void greet(const struct listener *listener, int fd)
 {
-	char line[LINE_SIZE];
+	char line[SW_ANSWER_MAX];
 
-	snprintf(line, sizeof(line), "554 5.7.1 %s\r\n", listener->text);
+	snprintf(line, sizeof(line), SW_ANSWER_CODE " %s\r\n", listener->text);
 	if (!say(fd, line)) {
 		close(fd);
 	} else if (listener->answers->n_clients >= SW_ANSWER_CLIENTS) {

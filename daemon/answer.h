@@ -10,11 +10,8 @@
 #ifndef SW_ANSWER_H
 #define SW_ANSWER_H
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <systemd/sd-event.h>
-
-#include "daemon/fault.h"
 
 /* All clients together. Who comes when there are so many is greeted, and not waited for. */
 #define SW_ANSWER_CLIENTS 64

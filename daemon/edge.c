@@ -246,6 +246,8 @@ static void follow(struct sw_edges *edges, struct sw_edges_interface *item)
 
 	if (!edges->loaded || !edges->started)
 		return;
+	/* Thousands of interfaces take seconds, and no violation is to wait for them. */
+	sw_kernel_events_read(edges->kernel);
 	if (!is_wanted(edges, item)) {
 		/* First the program: while it runs without an entry it refuses. */
 		detach(edges, item);
@@ -447,9 +449,20 @@ int sw_edges_ready(struct sw_edges *edges, const struct sw_policy *policy, struc
 	return 0;
 }
 
+/* One interface of a policy that comes into force. */
+static int prepare(struct sw_edges *edges, struct sw_edges_interface *item, struct sw_fault *fault)
+{
+	sw_kernel_events_read(edges->kernel);
+	if (write_entry(edges, item, fault) < 0)
+		return -1;
+	return edges->started && !item->attached ? attach(edges, item, fault) : 0;
+}
+
 int sw_edges_prepare(struct sw_edges *edges, unsigned int slot, const struct sw_policy *policy,
 		     struct sw_fault *fault)
 {
+	struct sw_fault problem;
+
 	if (!edges->loaded)
 		return 0;
 	/* Those that there are now, not at the last turn of the loop. */
@@ -458,15 +471,27 @@ int sw_edges_prepare(struct sw_edges *edges, unsigned int slot, const struct sw_
 		struct sw_edges_interface *item = &edges->items[i];
 
 		set_next(edges, item, slot, policy);
-		if (!item->entry.named[slot])
+		if (!item->entry.named[slot] || prepare(edges, item, fault ? fault : &problem) == 0)
 			continue;
-		if (write_entry(edges, item, fault) < 0 ||
-		    (edges->started && !item->attached && attach(edges, item, fault) < 0)) {
-			sw_edges_settle(edges);
-			return -1;
+		if (!fault) {
+			tell(edges, item, problem.text);
+			continue;
 		}
+		sw_edges_settle(edges);
+		return -1;
 	}
 	return 0;
+}
+
+/* No policy that is there, in force or to go back to, has an edge block: what it takes is given back. */
+static void release(struct sw_edges *edges)
+{
+	if (!edges->started)
+		return;
+	for (unsigned int slot = 0; slot < 2; slot++)
+		if (policy_of(edges, slot) && policy_of(edges, slot)->n_patterns)
+			return;
+	edges->loaded = !sw_edge_release(edges->kernel);
 }
 
 void sw_edges_settle(struct sw_edges *edges)
@@ -478,6 +503,7 @@ void sw_edges_settle(struct sw_edges *edges)
 			set_slot(&edges->items[i], slot, policy_of(edges, slot), KEEP_AS_IS);
 		follow(edges, &edges->items[i]);
 	}
+	release(edges);
 }
 
 void sw_edges_start(struct sw_edges *edges)
@@ -493,7 +519,11 @@ void sw_edges_start(struct sw_edges *edges)
 			item->attached = false;
 		follow(edges, item);
 	}
+	/* Until now programs of an earlier daemon may have gone on with a table of theirs. */
+	if (edges->fresh)
+		sw_edge_compare(edges->kernel);
 	edges->fresh = false;
+	release(edges);
 }
 
 void sw_edges_stop(struct sw_edges *edges)
@@ -507,6 +537,7 @@ static void check_attached(struct sw_edges *edges, struct sw_edges_interface *it
 	char text[sizeof(item->problem)] = "";
 	bool repaired = false;
 
+	sw_kernel_events_read(edges->kernel);
 	sw_edge_check(edges->kernel, item->link.index, &item->hook, &repaired);
 	if (*item->hook.problem)
 		snprintf(text, sizeof(text), "interface %s: %s", item->link.name,

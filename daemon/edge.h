@@ -56,7 +56,8 @@ void sw_edges_drain(struct sw_edges *edges);
 int sw_edges_ready(struct sw_edges *edges, const struct sw_policy *policy, struct sw_fault *fault);
 
 /* Before `policy` comes into force in this slot, which is at rest. 0; -1: an interface that it names cannot be
-   guarded. */
+   guarded. Without `fault` that is a problem as it is at a start, and the others are guarded: a way back is not
+   to be barred. */
 int sw_edges_prepare(struct sw_edges *edges, unsigned int slot, const struct sw_policy *policy,
 		     struct sw_fault *fault);
 void sw_edges_settle(struct sw_edges *edges);

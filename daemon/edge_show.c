@@ -7,6 +7,7 @@
 #include "daemon/base.h"
 #include "daemon/members.h"
 #include "daemon/policy/policy.h"
+#include "daemon/policy/prefix.h"
 #include "daemon/proto.h"
 
 #define NS 1000000000ull
@@ -146,12 +147,10 @@ static uint32_t per_second(const struct sw_edge_source *source, uint64_t now_s)
 
 json_t *sw_edge_source_json(const struct sw_edge_source *source, const struct sw_edge_about *about)
 {
-	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-	bool ipv4 = memcmp(source->addr, mapped, sizeof(mapped)) == 0;
 	char addr[SW_ADDR_SIZE], text[SW_ADDR_SIZE + 4];
 
 	sw_addr_format(source->addr, addr);
-	snprintf(text, sizeof(text), "%s%s", addr, ipv4 ? "" : "/64");
+	snprintf(text, sizeof(text), "%s%s", addr, sw_addr_is_v4(source->addr) ? "" : "/64");
 	return json_pack("{s:s, s:o, s:I, s:I, s:o, s:o}", "source", text, "interface",
 			 interface_name(source->interface, about), "refused",
 			 (json_int_t)source->refused, "per_second",
@@ -170,6 +169,7 @@ json_t *sw_edge_interface_json(const struct sw_edges_interface *item, unsigned i
 	return json_pack("{s:o, s:I, s:b, s:s?, s:o, s:s?}", "name", sw_json_text(item->link.name),
 			 "index", (json_int_t)item->link.index, "attached", (int)item->attached,
 			 "mode", item->attached ? mode : NULL, "kept_until",
-			 until > about->now_ns ? moment(until, about) : json_null(), "problem",
-			 *item->problem ? item->problem : NULL);
+			 item->attached && until > about->now_ns ? moment(until, about)
+								 : json_null(),
+			 "problem", *item->problem ? item->problem : NULL);
 }

@@ -15,6 +15,8 @@
 /* More do not fit into an answer. */
 #define FLOWS_SHOWN 8192
 
+#define EVENTS_EVERY 64
+
 static struct sw_edge_about about_now(void)
 {
 	struct sw_edge_about about = {.now_ns = sw_now_ns(CLOCK_BOOTTIME)};
@@ -72,15 +74,10 @@ static json_t *counters_json(const uint64_t values[SW_COUNT_MAX])
 
 static json_t *flows_room_json(const uint64_t values[SW_COUNT_MAX], const struct sw_edge_room *room)
 {
-	uint64_t opened = values[SW_COUNT_EDGE_OPENED], ended = values[SW_COUNT_EDGE_ENDED];
-	uint64_t used = opened > ended ? opened - ended : 0;
-
-	/* The counters outlive a table that was replaced. */
-	if (used > room->flows)
-		used = room->flows;
 	return json_pack("{s:I, s:I, s:I, s:I}", "room", (json_int_t)room->flows, "used",
-			 (json_int_t)used, "evicted", (json_int_t)values[SW_COUNT_EDGE_EVICTED],
-			 "evicted_tls", (json_int_t)values[SW_COUNT_EDGE_EVICTED_TLS]);
+			 (json_int_t)room->flows_used, "evicted",
+			 (json_int_t)values[SW_COUNT_EDGE_EVICTED], "evicted_tls",
+			 (json_int_t)values[SW_COUNT_EDGE_EVICTED_TLS]);
 }
 
 static json_t *sources_json(const struct sw_daemon *daemon)
@@ -117,15 +114,6 @@ json_t *sw_daemon_edge_status(struct sw_daemon *daemon)
 }
 
 /* ---- flows ---- */
-
-static int live_then_newest(const void *a, const void *b)
-{
-	const struct sw_edge_flow *left = a, *right = b;
-
-	if (left->ended != right->ended)
-		return left->ended ? 1 : -1;
-	return left->opened_s > right->opened_s ? -1 : left->opened_s < right->opened_s;
-}
 
 /* An entry has the low bits of the generation; of the two policies that are known they say which. */
 static uint64_t whole_generation(const struct sw_daemon *daemon, uint16_t low)
@@ -167,9 +155,11 @@ json_t *sw_daemon_edge_flows(struct sw_daemon *daemon, size_t *left_out, struct 
 			 strerror(error ? -error : ENOMEM));
 		return NULL;
 	}
-	if (n)
-		qsort(flows, n, sizeof(*flows), live_then_newest);
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		/* A long list takes a while, and no violation is to wait for it. */
+		if (i % EVENTS_EVERY == 0)
+			sw_kernel_events_read(daemon->kernel);
 		json_array_append_new(array, flow_json(daemon, &flows[i], about));
+	}
 	return array;
 }

@@ -14,9 +14,6 @@
 #include "bpf/edge_tc.skel.h"
 #include "daemon/load_edge_internal.h"
 
-#define GATES_MIN 64
-#define FLOWS_PER_GATE 256
-
 /* ---- opening ---- */
 
 static void close_program(struct sw_edge_program *program)
@@ -67,8 +64,10 @@ static uint32_t whole_sets(uint32_t flows)
 /* Opens both and tells them the sizes. */
 static int open_objects(struct sw_edge_objects *edge, uint32_t flows, struct sw_fault *fault)
 {
-	uint32_t gates = flows / FLOWS_PER_GATE > GATES_MIN ? flows / FLOWS_PER_GATE : GATES_MIN;
+	uint32_t gates = flows / SW_EDGE_FLOWS_PER_GATE;
 
+	if (gates < SW_EDGE_GATES_MIN)
+		gates = SW_EDGE_GATES_MIN;
 	edge->xdp = sw_edge__open();
 	edge->tc = edge->xdp ? sw_edge_tc__open() : NULL;
 	if (!edge->tc)
@@ -299,6 +298,27 @@ static int write_pins(const struct sw_kernel *kernel, const struct sw_edge_objec
 	return 0;
 }
 
+/* Does something run other programs than were pinned until now? Then an earlier start pinned its own and ended
+   before it could put them in place: what is pinned of the flow table need not be what has been in use. */
+static bool was_broken_off(const struct sw_kernel *kernel, const struct sw_edge_objects *edge)
+{
+	const struct sw_edge_program *previous = &edge->previous[SW_EDGE_XDP];
+	uint32_t pinned = previous->fd >= 0 ? previous->id : edge->programs[SW_EDGE_XDP].id;
+	sw_autofree uint32_t *interfaces = NULL;
+	bool other = false;
+	size_t n;
+
+	if (sw_edge_links(kernel->pin_dir, &interfaces, &n) < 0)
+		return true;
+	for (size_t i = 0; i < n; i++) {
+		struct bpf_link_info info;
+		sw_autoclose int fd = sw_edge_link_open(kernel->pin_dir, interfaces[i], &info);
+
+		other |= fd >= 0 && info.xdp.ifindex && info.prog_id != pinned;
+	}
+	return other;
+}
+
 static void objects_cleanup(struct sw_edge_objects **edge)
 {
 	objects_free(*edge);
@@ -316,9 +336,24 @@ int sw_edge_open(struct sw_kernel *kernel, uint32_t flows, bool *replaced, struc
 		return sw_fault(fault, SW_EXIT_KERNEL, "out of memory");
 	if (open_objects(edge, whole_sets(flows), fault) < 0 ||
 	    adopt_maps(kernel, edge, replaced, fault) < 0 ||
-	    load_objects(kernel, edge, fault) < 0 || make_secret(edge, fault) < 0 ||
-	    write_pins(kernel, edge, fault) < 0)
+	    load_objects(kernel, edge, fault) < 0 || make_secret(edge, fault) < 0)
+		return -1;
+	*replaced |= was_broken_off(kernel, edge);
+	if (write_pins(kernel, edge, fault) < 0)
 		return -1;
 	kernel->edge = sw_take(edge);
+	sw_edge_compare(kernel);
 	return 0;
+}
+
+bool sw_edge_release(struct sw_kernel *kernel)
+{
+	sw_autofree uint32_t *interfaces = NULL;
+	size_t n;
+
+	if (sw_edge_links(kernel->pin_dir, &interfaces, &n) < 0 || n)
+		return false;
+	sw_edge_close(kernel);
+	sw_edge_pins_remove_objects(kernel->pin_dir);
+	return true;
 }

@@ -24,11 +24,14 @@ enum sw_xdp_mode { SW_XDP_AUTO = 0, SW_XDP_NATIVE, SW_XDP_GENERIC };
 bool sw_edge_is_open(const struct sw_kernel *kernel);
 
 /* Opens, loads, takes over or makes what the edge needs; nothing is attached. `flows`: entries of the table. Done
-   already: nothing happens. A pinned table of another size is replaced, its flows are then unknown (*replaced).
-   0 or -1. */
+   already: nothing happens. A pinned table of another size is replaced, its flows are then unknown (*replaced); so
+   they are after a start that replaced it and was broken off. 0 or -1. */
 int sw_edge_open(struct sw_kernel *kernel, uint32_t flows, bool *replaced, struct sw_fault *fault);
 void sw_edge_close(
 	struct sw_kernel *kernel); /* what this process holds; called by sw_kernel_close() */
+
+/* Closes it and removes its pins, so that its memory is given back. False: something is attached, all stays. */
+bool sw_edge_release(struct sw_kernel *kernel);
 
 /* What is attached to an interface. */
 struct sw_edge_hook {
@@ -75,13 +78,18 @@ int sw_edge_fill(struct sw_kernel *kernel, unsigned int slot, const struct sw_im
 
 struct sw_edge_room {
 	uint32_t flows, gates, sources; /* entries there are */
-	uint32_t gates_used;
+	uint32_t flows_used, gates_used;
 };
 void sw_edge_room(struct sw_kernel *kernel, struct sw_edge_room *room);
 
-/* Entries in use, in no order, at most `most`, malloc'ed; *left_out: how many more there are. 0 or -errno. */
+/* Entries in use, live ones first, then the newest, at most `most`, malloc'ed; *left_out: how many more there are.
+   This and the other readers of tables read events meanwhile, as a large table takes a while. 0 or -errno. */
 int sw_edge_flows(struct sw_kernel *kernel, size_t most, struct sw_edge_flow **flows, size_t *n,
 		  size_t *left_out);
+
+/* Counts the live ones, from which on the counters tell how many there are (room.flows_used): they outlive the
+   table. Done once by sw_edge_open(); again when programs went on with an earlier table after that. */
+void sw_edge_compare(struct sw_kernel *kernel);
 
 /* Sources, those with most refusals first, malloc'ed. 0 or -errno. */
 int sw_edge_sources(struct sw_kernel *kernel, size_t most, struct sw_edge_source **sources,

@@ -199,6 +199,11 @@ static int put_xdp(const struct sw_kernel *kernel, uint32_t interface, const cha
 	/* Somebody was quicker. */
 	if (link < 0 && sw_edge_ask_xdp(interface, &xdp) == 0 && xdp.id)
 		return foreign(name, xdp.id, fault);
+	if (mode == SW_XDP_NATIVE && error == -EOPNOTSUPP)
+		return sw_fault(fault, SW_EXIT_KERNEL,
+				"cannot attach XDP to %s: its driver has no native XDP, which "
+				"--xdp native asks for; --xdp auto takes generic where it must",
+				name);
 	return refused("XDP", name, error, fault);
 }
 
@@ -252,6 +257,7 @@ int sw_edge_attach(struct sw_kernel *kernel, uint32_t interface, const char *nam
 {
 	struct sw_edge_objects *edge = kernel->edge;
 	struct sw_edge_filter_undo undo;
+	struct sw_edge_place *place;
 	int error;
 
 	*hook = (struct sw_edge_hook){.interface = interface};
@@ -268,7 +274,9 @@ int sw_edge_attach(struct sw_kernel *kernel, uint32_t interface, const char *nam
 		return -1;
 	}
 	look(kernel, interface, hook);
-	find_place(edge, interface)->flags = hook->native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE;
+	place = find_place(edge, interface);
+	place->flags = hook->native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE;
+	place->mode = mode;
 	tell_mode(hook, mode);
 	return 0;
 }
@@ -327,6 +335,7 @@ static void repair(const struct sw_kernel *kernel, uint32_t interface,
 void sw_edge_check(struct sw_kernel *kernel, uint32_t interface, struct sw_edge_hook *hook,
 		   bool *repaired)
 {
+	const struct sw_edge_place *place;
 	char problem[sizeof(hook->problem)];
 	struct sw_edge_xdp xdp;
 	int error;
@@ -336,6 +345,9 @@ void sw_edge_check(struct sw_kernel *kernel, uint32_t interface, struct sw_edge_
 	if (!kernel->edge)
 		return;
 	look(kernel, interface, hook);
+	place = find_place(kernel->edge, interface);
+	if (hook->xdp && hook->tc && place)
+		tell_mode(hook, place->mode);
 	if (hook->xdp && hook->tc)
 		return;
 	error = sw_edge_ask_xdp(interface, &xdp);

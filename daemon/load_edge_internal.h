@@ -33,7 +33,8 @@ extern const char *const sw_edge_constants[SW_EDGE_SIDES]; /* its .rodata, as pi
 /* How an interface was attached to, to put it back likewise. */
 struct sw_edge_place {
 	uint32_t interface;
-	uint32_t flags; /* XDP_FLAGS_DRV_MODE or XDP_FLAGS_SKB_MODE */
+	uint32_t flags;        /* XDP_FLAGS_DRV_MODE or XDP_FLAGS_SKB_MODE */
+	enum sw_xdp_mode mode; /* that was asked for */
 };
 
 struct sw_edge_program {
@@ -50,7 +51,8 @@ struct sw_edge_objects {
 	struct sw_edge_program programs[SW_EDGE_SIDES];
 	struct sw_edge_program
 		previous[SW_EDGE_SIDES]; /* pinned before; fd -1: none, or the same */
-	struct sw_edge_place *places;    /* by interface */
+	int64_t elsewhere; /* flows that the counters take for live and that are not in this table */
+	struct sw_edge_place *places; /* by interface */
 	size_t n_places, room;
 };
 

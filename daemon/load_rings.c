@@ -58,7 +58,8 @@ int sw_kernel_events_fd(const struct sw_kernel *kernel)
 
 void sw_kernel_events_read(struct sw_kernel *kernel)
 {
-	reader_read(&kernel->events);
+	if (kernel->events.ring)
+		reader_read(&kernel->events);
 }
 
 /* ---- first bytes ---- */

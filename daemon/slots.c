@@ -212,12 +212,16 @@ int sw_slots_apply(struct sw_slots *slots, struct sw_image *image, const char *p
 
 int sw_slots_rollback(struct sw_slots *slots, struct sw_fault *fault)
 {
+	const struct sw_policy *policy;
 	unsigned int target;
 
 	if (!sw_slots_other(slots))
 		return sw_fault(fault, SW_EXIT_NO, "there is no policy before this one");
 	target = !sw_kernel_active(slots->kernel);
-	if (prepare_edges(slots, target, &sw_kernel_head(slots->kernel)->slot[target], fault) < 0)
+	policy = &sw_kernel_head(slots->kernel)->slot[target];
+	/* An interface that cannot be guarded as it was is no reason to keep what is not wanted. */
+	if (slots->edges && (sw_edges_ready(slots->edges, policy, fault) < 0 ||
+			     sw_edges_prepare(slots->edges, target, policy, NULL) < 0))
 		return -1;
 	if (sw_kernel_switch(slots->kernel, fault) < 0) {
 		settle_edges(slots);

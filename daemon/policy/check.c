@@ -46,6 +46,7 @@ static void warn(struct sw_checker *checker)
 
 	sw_warn_unused(checker);
 	sw_warn_hidden(checker);
+	sw_warn_interfaces(checker);
 	sw_warn_no_mail(checker);
 	if (!checker->policy->n_rules)
 		sw_diag(checker->diags, SW_WARNING, start,

@@ -63,6 +63,7 @@ void sw_warn_exe(struct sw_checker *checker, const struct sw_who *who);
 void sw_warn_unit(struct sw_checker *checker, const struct sw_selector *selector);
 void sw_warn_unused(struct sw_checker *checker);
 void sw_warn_hidden(struct sw_checker *checker);
+void sw_warn_interfaces(struct sw_checker *checker);
 void sw_warn_no_mail(struct sw_checker *checker);
 void sw_warn_answer(struct sw_checker *checker, const struct sw_port_block *block,
 		    const struct sw_rule_node *rule);

@@ -249,6 +249,21 @@ void sw_warn_hidden(struct sw_checker *checker)
 		}
 }
 
+/* A name that is mistyped guards nothing. One with a "*" is meant for what comes and goes. */
+void sw_warn_interfaces(struct sw_checker *checker)
+{
+	const struct sw_world *world = checker->world;
+
+	for (const struct sw_scope_block *scope = checker->policy->scopes; scope;
+	     scope = scope->next)
+		for (const struct sw_interface_node *at = scope->interfaces; at; at = at->next)
+			if (world->interface && !strchr(at->pattern, '*') &&
+			    world->interface(world->data, at->pattern) == -ENOENT)
+				sw_diag(checker->diags, SW_WARNING, at->pos,
+					"there is no such interface here now; it is guarded from "
+					"when it appears");
+}
+
 /* Who waits for TLS does not read a greeting. */
 void sw_warn_answer(struct sw_checker *checker, const struct sw_port_block *block,
 		    const struct sw_rule_node *rule)

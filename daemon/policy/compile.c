@@ -79,7 +79,7 @@ static void put_answer(const struct sw_rule_node *rule, struct sw_answer_line *l
 	if (!rule->answer || !rule->text)
 		return;
 	/* The parser sees to it that the text fits. */
-	length = snprintf(text, sizeof(text), "554 5.7.1 %s\r\n", rule->text);
+	length = snprintf(text, sizeof(text), SW_ANSWER_CODE " %s\r\n", rule->text);
 	if (length < 0 || (size_t)length > sizeof(line->bytes))
 		return;
 	memcpy(line->bytes, text, (size_t)length);

@@ -230,6 +230,15 @@ static uint32_t find_host_rule(const struct sw_image *image, const struct sw_que
 	return sw_match_rule(&match, policy);
 }
 
+bool sw_interface_is_pattern(const char *text)
+{
+	size_t length = strlen(text);
+	const char *star = strchr(text, '*');
+
+	return length && length <= SW_INTERFACE_MAX && !strpbrk(text, "/ \t:") &&
+	       !(star && star[1]);
+}
+
 bool sw_interface_matches(const char *pattern, const char *name)
 {
 	size_t length = strlen(pattern);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "daemon/policy/parse.h"
+#include "daemon/policy/policy.h"
 #include "daemon/policy/prefix.h"
 
 static const char *const top_words[] = {"mode", "who", "net", "host", "edge", "serve"};
@@ -338,24 +339,18 @@ static void parse_port_blocks(struct sw_parser *parser, struct sw_scope_block *s
 	}
 }
 
-/* IFNAMSIZ less its NUL. */
-#define INTERFACE_MAX 15
-
 static bool parse_interface(struct sw_parser *parser, struct sw_interface_node *interface)
 {
 	const struct sw_token *token = &parser->token;
 
 	if (token->kind != SW_TOKEN_STRING && token->kind != SW_TOKEN_WORD)
 		return sw_parse_unexpected(parser, "the name of an interface, in quotes", NULL, 0);
-	const char *star = strchr(token->text, '*');
-	bool bad = !token->length || strpbrk(token->text, "/ \t:") != NULL;
-
-	if (bad || token->length > INTERFACE_MAX || (star && star[1])) {
+	if (!sw_interface_is_pattern(token->text)) {
 		sw_diag(parser->diags, SW_ERROR, token->pos,
 			"this is no name of an interface: 1 to %d characters, no \"/\", \":\" or "
 			"space, "
 			"\"*\" only at the end",
-			INTERFACE_MAX);
+			SW_INTERFACE_MAX);
 		return false;
 	}
 	interface->pos = token->pos;

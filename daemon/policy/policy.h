@@ -38,6 +38,8 @@ struct sw_world {
 	int (*program)(void *data, const char *path, const char **where);
 	/* Does systemd know the unit? -ENOENT: no. */
 	int (*unit)(void *data, const char *name);
+	/* Is there an interface of this name now? -ENOENT: no. */
+	int (*interface)(void *data, const char *name);
 	/* Progress of a long list: bytes done of total. Called now and then, may be NULL. */
 	void (*progress)(void *data, const char *what, size_t done, size_t total);
 };
@@ -151,6 +153,13 @@ struct sw_answer {
 	uint16_t tls_version; /* oldest that may be negotiated, 0: any */
 	bool answer;          /* refused with a 554 greeting */
 };
+
+/* What a refusal that answers says before its text: RFC 5321, 3.1 and RFC 3463. */
+#define SW_ANSWER_CODE "554 5.7.1"
+
+/* Can this stand in an edge block: the name of an interface, or one that ends in "*"? */
+#define SW_INTERFACE_MAX 15 /* IFNAMSIZ less its NUL */
+bool sw_interface_is_pattern(const char *text);
 
 /* Does the name of an interface fit a pattern of an edge block ("tap*")? */
 bool sw_interface_matches(const char *pattern, const char *name);

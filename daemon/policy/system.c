@@ -224,6 +224,26 @@ static int system_unit(void *data, const char *name)
 	return -ENOENT;
 }
 
+/* Lines of "name: counters", of the caller's network namespace; what is mounted on /sys may show another's. */
+static int system_interface(void *data, const char *name)
+{
+	sw_autofree char *line = NULL;
+	sw_autofclose FILE *list = fopen("/proc/net/dev", "re");
+	size_t size = 0, length = strlen(name);
+	int found = -ENOENT;
+
+	(void)data;
+	if (!list)
+		return 0;
+	while (found && getline(&line, &size, list) > 0) {
+		const char *at = line + strspn(line, " ");
+
+		if (strncmp(at, name, length) == 0 && at[length] == ':')
+			found = 0;
+	}
+	return found;
+}
+
 static void system_progress(void *data, const char *what, size_t done, size_t total)
 {
 	static const char full[] = "##############################";
@@ -254,6 +274,7 @@ void sw_system_world(struct sw_system *system, struct sw_world *world)
 		.read_file = system_read_file,
 		.program = system_program,
 		.unit = system_unit,
+		.interface = system_interface,
 		.progress = system_progress,
 	};
 }

@@ -8,13 +8,7 @@ static bool read_cooked(struct sw_bytes *bytes, size_t head, size_t type, struct
 		return false;
 	packet->ether = sw_parse_u16(bytes->at + type);
 	packet->at = (uint32_t)head;
-	for (int i = 0; i < SW_PARSE_VLAN_MAX && sw_parse_is_tag(packet->ether); i++) {
-		if (bytes->n < packet->at + 4)
-			return false;
-		packet->ether = sw_parse_u16(bytes->at + packet->at + 2);
-		packet->at += 4;
-	}
-	return packet->ether != SW_ETHER_PPPOE || !sw_parse_pppoe(bytes, packet);
+	return !sw_parse_tags(bytes, packet);
 }
 
 /* The header before IP, by kind. Returns false when there is none that can be read. */

@@ -99,6 +99,8 @@ golden why-edge-allow why --policy "$edge" --port 25 --from 192.0.2.1 --to 198.5
 golden why-edge-drop why --policy "$edge" --port 26 --from 203.0.113.1 --iface tap9
 golden why-edge-tls why --policy "$edge" --port 587 --iface lan0
 golden why-edge-audit why --policy "$edge" --port 2525 --iface tap3
+golden why-edge-pattern why --policy "$edge" --port 25 --iface 'tap*'
+golden why-edge-long why --policy "$edge" --port 25 --iface sixteen-letters0
 golden why-edge-other why --policy "$edge" --port 25 --iface eth0
 golden why-edge-unnamed why --policy "$edge" --port 80 --from 192.0.2.1
 golden why-edge-host why --policy "$edge" --port 25
@@ -110,6 +112,7 @@ golden replay-no-policy replay $nowhere/capture
 golden replay-absent-policy replay --policy $nowhere/policy $nowhere/capture
 golden replay-as replay --as router --policy $nowhere/policy $nowhere/capture
 golden replay-iface replay --iface lan0 --policy $nowhere/policy $nowhere/capture
+golden replay-pattern replay --as edge --iface 'tap*' --policy "$edge" $nowhere/capture
 golden replay-absent replay --policy "$here/../../policies/submission-tls.policy" $nowhere/capture
 
 # A golden that no case reads any more is a leftover.

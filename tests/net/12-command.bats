@@ -185,7 +185,7 @@ file_is_faulty() {
 	run -0 smtpwall why --port 2525 --user mail
 	[[ $output == *"allowed and recorded; it would be refused if the mode were enforce"* ]]
 	run -0 smtpwall why --port 2600
-	[[ $output == *"no rule names this port"* ]]
+	[[ $output == *"no host block names this port"* ]]
 	(client_exec -u mail -c mta.service sleep 600 >/dev/null 2>&1 3>&- 4>&-) &
 	pid=$!
 	remember "$pid"

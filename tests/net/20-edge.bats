@@ -134,36 +134,9 @@ login_of() { # PORT
 
 # ---- port 25 ----
 
-route() { # NAME LINK FAMILY HOST: the domain NAME.test, to far by that link from that address
-	local bind=smtp_bind_address to=$FAR4
-	[ "$3" -eq 4 ] || bind+=6 to=$FAR6
-	echo "$1 unix - - n - - smtp -o $bind=$(at "$2" "$4" "$3")" >>"$D/postfix/conf/master.cf"
-	echo "$1.test $1:[$to]:25" >>"$D/postfix/routes"
-}
-
-postfix_client_start() {
-	local link family
-	postfix_configure "$D/postfix"
-	for link in "${links[@]}"; do
-		for family in 4 6; do
-			route "sent-$link-$family" "$link" $family "$permitted"
-			route "refused-$link-$family" "$link" $family "$ordinary"
-		done
-	done
-	cat >>"$D/postfix/conf/main.cf" <<-END
-		myhostname = mail.example.org
-		transport_maps = texthash:$D/postfix/routes
-	END
-	postfix_run
-}
-
-postfix_said() { # DOMAIN
-	grep "to=<somebody@$1>" "$D/postfix/log" | grep 'status=' | tail -n 1 | grep .
-}
-
 @test "Postfix: from a permitted address it delivers, from others the connection is refused; each kind of link" {
 	local domain domains
-	postfix_client_start
+	postfix_client_start "sent $permitted" "refused $ordinary"
 	wire_start postfix
 	mapfile -t domains < <(sed 's/ .*//' "$D/postfix/routes")
 	for domain in "${domains[@]}"; do
@@ -372,14 +345,7 @@ e['dst_port'] == 587 and e['interface'] == 'c1' and e['line'] == 9"
 
 hits_of() { # LINE
 	smtpwall rules --json | /usr/bin/python3 -c 'import json, sys
-text = sys.stdin.read()
-try:
-    rules = json.loads(text)["rules"]
-except ValueError:
-    rules = list(map(json.loads, text.splitlines()))
-except KeyError:
-    rules = [json.loads(text)]
-print(sum(rule["hits"] for rule in rules if rule["line"] == int(sys.argv[1])))' "$1"
+print(sum(rule["hits"] for rule in json.load(sys.stdin)["rules"] if rule["line"] == int(sys.argv[1])))' "$1"
 }
 
 @test "flows shows a connection in TLS: whose, on which link, to whom" {
@@ -418,6 +384,22 @@ send_large() { # ID SERVER FAMILY PORT CURL-OPTION...
 	sender=$!
 	remember $sender
 	wait_for grep -q 'MAIL FROM' "$D/$id.out"
+}
+
+gates_in_use() { # COUNT
+	[ "$(edge_number "['gates']['used']")" -eq "$1" ]
+}
+
+@test "a gate is in use as long as its connection, not until another takes it" {
+	local before session
+	enforce
+	before=$(edge_number "['gates']['used']")
+	coproc session { in_ns near bash -c 'exec 3<>"/dev/tcp/$0/587" && read -r _ <&3 && printf "EHLO a.example\r\n" >&3 &&
+		read -r _ <&3 && echo said && read -r _' "$(far4 postfix)" 3>&- 4>&-; }
+	read -r -t 60 -u "${session[0]}" _
+	gates_in_use $((before + 1))
+	echo >&"${session[1]}"
+	wait_for gates_in_use "$before"
 }
 
 @test "kill -9: still enforced; after a restart too, and what runs goes on" {

@@ -15,6 +15,8 @@ setup_file() {
 	links_policy | policy
 	daemon_start
 	control
+	wait_guarded
+	holdings >"$D/holdings"
 }
 
 teardown_file() {
@@ -125,8 +127,6 @@ passes_at_25() {
 
 @test "a thousand interfaces come, change their names and go" {
 	local round n
-	wait_guarded
-	holdings >"$D/holdings"
 	for round in {1..10}; do
 		for n in {1..25}; do
 			echo "link add tap$n type veth peer name peer$n"
@@ -237,7 +237,7 @@ problem_names() { # DEVICE WORD
 	id=$(xdp_on eth-f)
 	in_ns router sh -c 'ip link set eth-f down; ip link set eth-f name tap-f; ip link set tap-f up'
 	in_ns near ip route replace "$FAR4" via 100.65.5.1 dev n-eth-f
-	wait_for problem_names tap-f "id $id)"
+	wait_for problem_names tap-f "id $id"
 	[ "$(xdp_on tap-f)" = "$id" ]
 	smtpwall status | grep -q 'tap-f'
 	# Others are guarded as they were; a policy that needs it does not come into force.
@@ -258,6 +258,11 @@ problem_names() { # DEVICE WORD
 	refused_at_25
 	customer_down eth-f
 	nothing_left
+}
+
+@test "apply says which interfaces a block is for" {
+	run -0 smtpwall apply "$D/policy"
+	[[ $output == *$'\n  edge "c*", "tap*", port 25\n'* ]]
 }
 
 @test "interfaces that came, went or changed while no daemon ran" {

@@ -63,28 +63,6 @@ answering() {
 
 # ---- real programs ----
 
-postfix_client_start() {
-	local link family bind to
-	postfix_configure "$D/postfix"
-	for link in "${links[@]}"; do
-		for family in 4 6; do
-			bind=smtp_bind_address to=$FAR4
-			[ $family -eq 4 ] || bind+=6 to=$FAR6
-			echo "$link-$family unix - - n - - smtp -o $bind=$(at "$link" "$ordinary" $family)" >>"$D/postfix/conf/master.cf"
-			echo "$link-$family.test $link-$family:[$to]:25" >>"$D/postfix/routes"
-		done
-	done
-	cat >>"$D/postfix/conf/main.cf" <<-END
-		myhostname = mail.example.org
-		transport_maps = texthash:$D/postfix/routes
-	END
-	postfix_run
-}
-
-postfix_said() { # DOMAIN
-	grep "to=<somebody@$1>" "$D/postfix/log" | grep 'status=' | tail -n 1 | grep .
-}
-
 # Of what was captured on a link: all that passed is what the router itself has said, and nothing went on.
 expect_answers() { # NAME LINK COUNT
 	local name=$1 link=${link_words[$2]} largest
@@ -100,7 +78,7 @@ sums == \"ok\" && flags ~ /F/ && index(\$0, \"554 5.7.1 $sentence\")"
 
 @test "Postfix logs the sentence; each kind of link, and no packet of it has gone on" {
 	local domain domains link
-	postfix_client_start
+	postfix_client_start "refused $ordinary"
 	wire_start postfix pppoe
 	use_link pppoe
 	mapfile -t domains < <(sed 's/ .*//' "$D/postfix/routes")

@@ -57,10 +57,6 @@ dialogue_script() { # FAMILY FIRST LAST
 	done
 }
 
-suppressed() {
-	smtpwall status --json | /usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)["counters"]["suppressed"])'
-}
-
 replayed() { # NAME LINK: by the policy in force
 	smtpwall replay "$D/$1.near.pcap" --policy "$D/policy" --as edge --iface "c${link_number[$2]}" --json
 }
@@ -75,12 +71,12 @@ compare() { # SUPPRESSED recorded|enforced CONNECTIONS EVENTS: at least
 	[ "$status" -eq 0 ]
 	# shellcheck disable=SC2086 # numbers
 	set -- ${lines[-1]//[!0-9]/ } "$3" "$4"
-	[ "$1" -ge "$5" ] && [ "$2" -ge "$6" ] && [ "$3" -le $(($(suppressed) - before)) ]
+	[ "$1" -ge "$5" ] && [ "$2" -ge "$6" ] && [ "$3" -le $(($(status_number suppressed) - before)) ]
 }
 
 @test "where the edge only records: replay says what it said, on each kind of link" {
 	local link before
-	before=$(suppressed)
+	before=$(status_number suppressed)
 	: >"$D/replay.json"
 	for link in "${links[@]}"; do
 		use_link "$link"
@@ -95,7 +91,7 @@ compare() { # SUPPRESSED recorded|enforced CONNECTIONS EVENTS: at least
 @test "where it enforces: the same, over IPv6" {
 	local link before
 	edge_gate_policy enforce | apply >/dev/null
-	before=$(suppressed)
+	before=$(status_number suppressed)
 	: >"$D/replay.json"
 	for link in "${links[@]}"; do
 		use_link "$link"

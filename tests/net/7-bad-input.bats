@@ -145,6 +145,14 @@ unharmed() {
 	[[ $output == *"$D/warned:4:"*"warning: "*"no-such-unit-here.service"* ]]
 }
 
+@test "an interface that is not here is a warning with a place, one that is here or may come is none" {
+	printf 'mode enforce\nedge "veth0", "lo", "lna0", "lna*" {\n\tport 25 {\n\t\treject\n\t}\n}\n' >"$D/warned"
+	run -0 in_ns near "$SW_BUILD/smtpwall" check "$D/warned"
+	echo "$output"
+	[ "$(grep -c 'warning: ' <<<"$output")" -eq 1 ]
+	[[ $output == *"$D/warned:2:21: warning: there is no such interface here now"* ]]
+}
+
 # ---- the control socket ----
 
 frame() { # TEXT, its length before it

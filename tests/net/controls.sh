@@ -194,6 +194,24 @@ without_check gate-server-injects bpf/gate_server.h 's/SW_REASON_STARTTLS_INJECT
 	'^(response injection, in|220 before)' 'NOT ENDED'
 without_check gate-sample-stays daemon/samples.c 's/error = sw_kernel_samples_wipe(.*);/error = 0;/' 15-secrets.bats \
 	"^(what was sent in clear|the password is not in the daemon's memory)" 'bpf-map' '^ok [0-9]+ what was sent in clear'
+# The edge. c1 is the third interface of its router.
+without_hooks edge-no-xdp xdp_3 21-edge-evasion.bats '^segments: ' "$escaped"
+without_check edge-no-tc bpf/edge_tc.bpf.c 's/if (sw_served_passes(skb, policy))/if (policy)/' 21-edge-evasion.bats \
+	'^segments: ' 'nothing heard'
+without_check edge-resend bpf/gate_client.h 's/if (gate->seen\[place\] == c)/if (place < SW_GATE_MAX)/' 21-edge-evasion.bats \
+	'^decoys' 'ESCAPED: noop-dies'
+without_check edge-forged bpf/edge_tc.bpf.c 's/ || skb->ingress_ifindex == index//' 21-edge-evasion.bats \
+	'^decoys' 'ESCAPED: answer-is-forged'
+without_check edge-fragments bpf/edge_gates.h '/^static __noinline int sw_edge_fragment/,/^}/s/if (!sw_edge_enforces(work))/if (work)/' \
+	21-edge-evasion.bats '^fragments' "$escaped"
+without_check edge-malformed bpf/edge.bpf.c '/^static __noinline int sw_xdp_malformed/,/^}/s/if (!enforced)/if (!enforced || work)/' \
+	21-edge-evasion.bats '^options of IP' "$escaped"
+without_check edge-unknown-passes bpf/edge_gates.h 's/if (sw_edge_keeps(work)) {/if (work) {/' 21-edge-evasion.bats \
+	'^segments: ' 'ESCAPED: ack-without-syn'
+without_check edge-kept-for-ever bpf/edge_gates.h 's/return until && .*/return !!until;/' 23-edge-full.bats \
+	'for a time' 'too late: taken 2000 reset 0'
+without_check edge-no-limit bpf/edge_sources.h 's/slot->told < SW_EDGE_EVENTS/1/; s/(__u32)window < SW_EDGE_EVENTS_PER_SECOND/1/' \
+	23-edge-full.bats '^a hundred thousand' '^# events: [0-9]{3,}'
 # What no client can bring about by itself: TCP never sends other bytes again, and loses none before the gate
 # but in repair mode.
 without_line gate-resend bpf/gate_client.h 's/if (gate->seen\[place\] == c)/if (place < SW_GATE_MAX)/' tests/unit/test_gate_resend \

@@ -129,6 +129,39 @@ barrier() {
 		wait_for saw_since_mark '^accept 9 ' $((before + 2))
 }
 
+# ---- a mail server behind the router: with servers.bash ----
+
+# From each link and over each family as these hosts: to the domain NAME-LINK-FAMILY.test, which far is.
+# $D/postfix/routes begins with the domains, one a line.
+postfix_client_start() { # "NAME HOST"...
+	local link family who
+	postfix_configure "$D/postfix"
+	for link in "${links[@]}"; do
+		for family in 4 6; do
+			for who; do
+				postfix_route "${who% *}-$link-$family" "$(at "$link" "${who#* }" $family)" $family
+			done
+		done
+	done
+	cat >>"$D/postfix/conf/main.cf" <<-END
+		myhostname = mail.example.org
+		transport_maps = texthash:$D/postfix/routes
+	END
+	postfix_run
+}
+
+postfix_route() { # NAME FROM FAMILY
+	local bind=smtp_bind_address
+	[ "$3" -eq 4 ] || bind+=6
+	echo "$1 unix - - n - - smtp -o $bind=$2" >>"$D/postfix/conf/master.cf"
+	echo "$1.test $1:[$(far_at "$3")]:25" >>"$D/postfix/routes"
+}
+
+# What became of the message to somebody there, as its log has it.
+postfix_said() { # DOMAIN
+	grep "to=<somebody@$1>" "$D/postfix/log" | grep 'status=' | tail -n 1 | grep .
+}
+
 # ---- what came over the wires ----
 
 # All that passes on the wire of a link at the customer's end, and at far, until wire_end.
@@ -246,4 +279,42 @@ print(json.loads(sys.argv[1])[sys.argv[2]])' "$output" "${word%%=*}")
 # The XDP program's id on an interface of the router, as the kernel says; empty: none.
 xdp_on() { # DEVICE
 	in_ns router ip -d link show dev "$1" | sed -n 's/.*prog\/xdp id \([0-9]*\).*/\1/p' | head -n 1
+}
+
+# ---- a crowd that does as it is told: tools/crowd.c ----
+
+crowd_start() { # ADDRESS PORT; gate.bash says what a client begins with
+	mkfifo "$D/orders"
+	(exec nsenter --net="/run/netns/$ID-near" "$TOOLS/crowd" "$1" "$2" "$(client_hello)" \
+		<"$D/orders" >"$D/said" 2>&1 3>&- 4>&-) &
+	remember $!
+	crowd_pid=$!
+	exec 9>"$D/orders"
+	said=0
+}
+
+crowd_end() {
+	[ -e "$D/orders" ] || return 0
+	exec 9>&-
+	wait_for dead "$crowd_pid"
+	rm -f "$D/orders" "$D/said"
+}
+
+has_said() {
+	[ "$(wc -l <"$D/said")" -ge "$said" ] || dead "$crowd_pid"
+}
+
+# One order; $answer is what came of it.
+crowd() { # WORD...
+	said=$((said + 1))
+	echo "$*" >&9
+	wait_for has_said
+	answer=$(sed -n "${said}p" "$D/said")
+	echo "$*: $answer"
+	[ -n "$answer" ]
+}
+
+count_of() { # WORD: the number behind it in $answer
+	[[ $answer =~ $1\ ([0-9]+) ]]
+	echo "${BASH_REMATCH[1]}"
 }

@@ -352,9 +352,6 @@ int main(void)
 		return 0;
 	fx_up(NULL);
 	fx_listen(25);
-	fx_listen(587);
-	fx_listen(2525);
-	fx_listen(2526);
 	fx_listen(8080);
 	return cmocka_run_group_tests_name("connect", tests, NULL, fx_down);
 }

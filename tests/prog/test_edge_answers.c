@@ -187,6 +187,24 @@ static void answers_nobody_else(void **state)
 	assert_int_equal(ex_counter(SW_COUNT_EDGE_ANSWERS), 0);
 }
 
+/* A connection that is older than the program ends here, and nobody would know who ended it. */
+static void ends_older_ones_and_tells(void **state)
+{
+	struct ex_segment segment = {
+		.flags = ACK, .seq = 101, .ack = 7, .payload = "QUIT\r\n", .n = 6};
+
+	(void)state;
+	set_answer();
+	expect_answer(segment, RST, 7, 0, NULL);
+	assert_int_equal(ex_one_event()->verdict, SW_VERDICT_RESET);
+	assert_int_equal(ex_event(0)->reason, SW_REASON_NOT_PERMITTED);
+	/* Of the client's own end there is nothing to tell. */
+	segment.flags = RST;
+	segment.n = 0;
+	assert_int_equal(ex_send(segment, NULL), XDP_DROP);
+	assert_int_equal(ex_events(), 0);
+}
+
 /* Numbers of other slots of time, made with the secret that the fixture has; tests/unit/test_siphash.c holds the
    hash to its vectors. */
 
@@ -351,6 +369,7 @@ int main(void)
 		cmocka_unit_test_setup(answers, ex_reset),
 		cmocka_unit_test_setup(answers_over_pppoe, ex_reset),
 		cmocka_unit_test_setup(answers_nobody_else, ex_reset),
+		cmocka_unit_test_setup(ends_older_ones_and_tells, ex_reset),
 		cmocka_unit_test_setup(answers_for_a_while, ex_reset),
 		cmocka_unit_test_setup(answers_long_segments, ex_reset),
 		cmocka_unit_test_setup(tells_of_a_source_a_few_times, ex_reset),

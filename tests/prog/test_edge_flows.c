@@ -398,6 +398,31 @@ static void the_ended_go_first(void **state)
 	check_counts(2 * FLOWS, 2 * FLOWS);
 }
 
+/* Where connections are only recorded, packets of none make entries: those make room for each other. */
+static void recorded_ones_take_no_room(void **state)
+{
+	unsigned int kept = 0;
+
+	(void)state;
+	ex_begin(0);
+	ex_row(ex_rule(SW_ACTION_TLS, 0), (struct ex_row){.port = ET_PORT});
+	ex_row(ex_rule(SW_ACTION_TLS, SW_RULE_AUDIT), (struct ex_row){.port = 2525});
+	ex_apply();
+	for (unsigned int i = 0; i < FLOWS / 4; i++)
+		all[i] = et_open(nth(i));
+	kept = FLOWS / 4 - (unsigned int)ex_counter(SW_COUNT_EDGE_EVICTED);
+	for (unsigned int i = 0; i < MANY; i++) {
+		struct et other = nth(i);
+
+		other.port = 2525;
+		assert_int_equal(et_send_at(&other, 0, DATA, "x", 1), XDP_PASS);
+	}
+	for (unsigned int i = 0; i < FLOWS / 4; i++)
+		kept -= et_send(&all[i], "NOOP\r\n", 6) == XDP_PASS;
+	/* But for sets that were all theirs. */
+	assert_in_range(kept, 0, FLOWS / 50);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -417,6 +442,7 @@ int main(void)
 		cmocka_unit_test_setup(full_of_connections_in_clear, ex_reset),
 		cmocka_unit_test_setup(full_of_tls, ex_reset),
 		cmocka_unit_test_setup(the_ended_go_first, ex_reset),
+		cmocka_unit_test_setup(recorded_ones_take_no_room, ex_reset),
 	};
 
 	if (!ex_usable())

@@ -295,8 +295,8 @@ static void goes_by_addresses(void **state)
 		{"192.0.3.1", "198.51.100.77", XDP_PASS},
 		{"2001:db8:5::9", SERVER6, XDP_PASS},
 		{"2001:db8:6::9", SERVER6, XDP_TX},
-		/* IPv6 that looks like the IPv4 address of the list is not it. */
-		{"::ffff:192.0.3.1", "2001:db8::203.0.113.5", XDP_TX},
+		/* What only ends like an IPv4 address of the list is not it. */
+		{"2001:db8::192.0.2.1", "2001:db8::203.0.113.5", XDP_TX},
 	};
 	struct ex_frame frame;
 	uint16_t allow, reject;

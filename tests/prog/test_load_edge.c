@@ -53,6 +53,7 @@ static void driver_without_native(void **state)
 	assert_int_equal(sw_edge_detach(le.kernel, le.interface), 0);
 	assert_int_equal(le_attach("bridge", SW_XDP_NATIVE), -1);
 	assert_non_null(strstr(le.fault.text, le.name));
+	assert_non_null(strstr(le.fault.text, "--xdp auto"));
 	le_assert_bare();
 }
 
@@ -213,6 +214,112 @@ static void answers_and_flows(void **state)
 	assert_int_equal(sources[1].refused, 9);
 }
 
+/* Most entries of a table that was full once are of connections that have ended; those are not what is asked for. */
+static void live_flows_first(void **state)
+{
+	struct sw_edge_flow *flows sw_autofree = NULL, flow = {.state = SW_EDGE_TLS};
+	int fd sw_autoclose = -1;
+	size_t n, left_out;
+
+	(void)state;
+	le_start(LE_FLOWS);
+	fd = le_pinned("edge_flows");
+	for (uint32_t key = 0; key < LE_FLOWS; key++) {
+		flow.ended = key % 16 != 15;
+		flow.opened_s = 1000 + key;
+		assert_int_equal(bpf_map_update_elem(fd, &key, &flow, BPF_F_LOCK), 0);
+	}
+	assert_int_equal(sw_edge_flows(le.kernel, 3, &flows, &n, &left_out), 0);
+	assert_int_equal(n, 3);
+	assert_int_equal(left_out, LE_FLOWS - 3);
+	for (uint32_t i = 0; i < 3; i++) {
+		assert_int_equal(flows[i].ended, 0);
+		assert_int_equal(flows[i].opened_s, 1000 + LE_FLOWS - 1 - i * 16);
+	}
+}
+
+/* Counters go on when the table is another one, and need not fit what is in it. */
+static void flows_in_use(void **state)
+{
+	struct sw_edge_flow flow = {.state = SW_EDGE_TLS};
+	struct sw_edge_room room;
+
+	(void)state;
+	le_start(LE_FLOWS);
+	sw_edge_room(le.kernel, &room);
+	assert_int_equal(room.flows_used, 0);
+	for (uint32_t key = 0; key < 7; key++) {
+		int fd sw_autoclose = le_pinned("edge_flows");
+
+		flow.ended = key > 4;
+		assert_int_equal(bpf_map_update_elem(fd, &key, &flow, BPF_F_LOCK), 0);
+	}
+	sw_edge_compare(le.kernel);
+	sw_edge_room(le.kernel, &room);
+	assert_int_equal(room.flows_used, 5);
+	le_leave();
+	le_start(LE_FLOWS);
+	sw_edge_room(le.kernel, &room);
+	assert_int_equal(room.flows_used, 5);
+	le_leave();
+	le_start(2 * LE_FLOWS);
+	assert_true(le.replaced);
+	sw_edge_room(le.kernel, &room);
+	assert_int_equal(room.flows_used, 0);
+}
+
+/* A start that pinned another table and programs, and ended before it could put them in place. */
+static void broken_off(void **state)
+{
+	(void)state;
+	le_start(LE_FLOWS);
+	le_attach_well("veth", SW_XDP_AUTO);
+	le_leave();
+	le_start(2 * LE_FLOWS);
+	assert_true(le.replaced);
+	le_leave();
+	le_start(2 * LE_FLOWS);
+	assert_true(le.replaced);
+	le_attach_well("veth", SW_XDP_AUTO);
+	le_leave();
+	le_start(2 * LE_FLOWS);
+	assert_false(le.replaced);
+}
+
+static void released(void **state)
+{
+	(void)state;
+	le_start(LE_FLOWS);
+	le_attach_well("veth", SW_XDP_AUTO);
+	assert_false(sw_edge_release(le.kernel));
+	assert_true(sw_edge_is_open(le.kernel));
+	assert_int_equal(sw_edge_detach(le.kernel, le.interface), 0);
+	assert_true(sw_edge_release(le.kernel));
+	assert_false(sw_edge_is_open(le.kernel));
+	le_assert_bare();
+	le_leave();
+	le_start(LE_FLOWS);
+	assert_false(le.replaced);
+	le_attach_well("veth", SW_XDP_AUTO);
+}
+
+/* A mode other than the one that was asked for is told as long as it lasts. */
+static void another_mode(void **state)
+{
+	bool repaired;
+
+	(void)state;
+	le_start(LE_FLOWS);
+	le_attach_well("veth", SW_XDP_AUTO);
+	assert_false(le.hook.native);
+	le_leave();
+	le_start(LE_FLOWS);
+	assert_int_equal(le_attach("veth", SW_XDP_NATIVE), 0);
+	sw_edge_check(le.kernel, le.interface, &le.hook, &repaired);
+	assert_false(repaired);
+	assert_non_null(strstr(le.hook.problem, "generic"));
+}
+
 /* ---- privileges ---- */
 
 /* As the daemon does it: opened as root, the rest with what it keeps. Returns the step that failed. */
@@ -261,6 +368,11 @@ int main(void)
 		LE_TEST(takes_everything_off),
 		LE_TEST(strange_pins),
 		LE_TEST(answers_and_flows),
+		LE_TEST(live_flows_first),
+		LE_TEST(flows_in_use),
+		LE_TEST(broken_off),
+		LE_TEST(released),
+		LE_TEST(another_mode),
 		LE_TEST(few_privileges),
 	};
 

@@ -34,38 +34,47 @@ static void redirect_policy(void)
 	fx_apply();
 }
 
+/* Where connections to port 25 end up. */
+static const struct way {
+	const char *to, *arrives;
+	uint16_t port;
+} ways[] = {
+	{"192.0.2.1", "127.0.0.1", 2525},
+	{"2001:db8::1", "::1", 2526},
+	{"::ffff:192.0.2.1", "127.0.0.1", 2525},
+};
+
+/* Connects, and something can be sent; the event that came of it. */
+static const struct sw_event *connect_elsewhere(const struct way *way)
+{
+	int fd sw_autoclose = fx_socket(way->to, SOCK_STREAM, 0);
+	const struct sw_event *event;
+	uint8_t to[16];
+
+	assert_int_equal(fx_connect(fd, way->to, 25), 0);
+	assert_peer(fd, way->to, 25);
+	event = fx_one_event();
+	assert_int_equal(event->dst_port, 25);
+	assert_int_equal(event->new_port, way->port);
+	fx_mapped(way->arrives, to);
+	assert_memory_equal(event->new_dst, to, 16);
+	fx_mapped(way->to, to);
+	assert_memory_equal(event->dst, to, 16);
+	assert_int_equal(send(fd, "x", 1, 0), 1);
+	assert_int_equal(fx_counter(SW_COUNT_PACKET_DROPPED), 0);
+	return event;
+}
+
 static void redirect(void **state)
 {
-	static const struct {
-		const char *to, *arrives;
-		uint16_t port;
-	} cases[] = {
-		{"192.0.2.1", "127.0.0.1", 2525},
-		{"2001:db8::1", "::1", 2526},
-		{"::ffff:192.0.2.1", "127.0.0.1", 2525},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sw_count(cases); i++) {
-		int fd sw_autoclose = fx_socket(cases[i].to, SOCK_STREAM, 0);
+	for (size_t i = 0; i < sw_count(ways); i++) {
 		const struct sw_event *event;
-		uint8_t to[16];
 
-		fx_reset(NULL);
+		fx_reset(state);
 		redirect_policy();
-		assert_int_equal(fx_connect(fd, cases[i].to, 25), 0);
-		assert_peer(fd, cases[i].to, 25);
-		event = fx_one_event();
+		event = connect_elsewhere(&ways[i]);
 		assert_int_equal(event->verdict, SW_VERDICT_REDIRECT);
-		assert_int_equal(event->dst_port, 25);
-		assert_int_equal(event->new_port, cases[i].port);
-		fx_mapped(cases[i].arrives, to);
-		assert_memory_equal(event->new_dst, to, 16);
-		fx_mapped(cases[i].to, to);
-		assert_memory_equal(event->dst, to, 16);
 		assert_int_equal(fx_counter(SW_COUNT_REDIRECTED), 1);
-		assert_int_equal(send(fd, "x", 1, 0), 1);
-		assert_int_equal(fx_counter(SW_COUNT_PACKET_DROPPED), 0);
 	}
 }
 
@@ -132,43 +141,21 @@ static void answer_policy(uint8_t flags)
 /* A refusal to who asks and counts, and a connection all the same. */
 static void answer(void **state)
 {
-	static const struct {
-		const char *to, *arrives;
-		uint16_t port;
-	} cases[] = {
-		{"192.0.2.1", "127.0.0.1", 2525},
-		{"2001:db8::1", "::1", 2526},
-		{"::ffff:192.0.2.1", "127.0.0.1", 2525},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sw_count(cases); i++) {
-		int fd sw_autoclose = fx_socket(cases[i].to, SOCK_STREAM, 0);
+	for (size_t i = 0; i < sw_count(ways); i++) {
 		const struct sw_event *event;
-		uint8_t to[16];
 
-		fx_reset(NULL);
+		fx_reset(state);
 		answer_policy(0);
-		assert_int_equal(fx_connect(fd, cases[i].to, 25), 0);
-		assert_peer(fd, cases[i].to, 25);
-		event = fx_one_event();
+		event = connect_elsewhere(&ways[i]);
 		assert_int_equal(event->kind, SW_EVENT_CONNECT);
 		assert_int_equal(event->verdict, SW_VERDICT_REJECT);
 		assert_int_equal(event->reason, SW_REASON_NOT_PERMITTED);
 		assert_int_equal(event->rule, 0);
-		assert_int_equal(event->dst_port, 25);
-		assert_int_equal(event->new_port, cases[i].port);
-		fx_mapped(cases[i].arrives, to);
-		assert_memory_equal(event->new_dst, to, 16);
-		fx_mapped(cases[i].to, to);
-		assert_memory_equal(event->dst, to, 16);
 		assert_int_equal(fx_counter(SW_COUNT_CONNECT), 1);
 		assert_int_equal(fx_counter(SW_COUNT_REFUSED), 1);
 		assert_int_equal(fx_counter(SW_COUNT_REDIRECTED), 0);
 		assert_int_equal(fx_counter(SW_COUNT_ALLOWED), 0);
 		assert_int_equal(fx_hits(1, 0), 1);
-		assert_int_equal(send(fd, "x", 1, 0), 1);
-		assert_int_equal(fx_counter(SW_COUNT_PACKET_DROPPED), 0);
 	}
 }
 

@@ -117,6 +117,12 @@ static inline int fake_unit(void *data, const char *name)
 		       : -ENOENT;
 }
 
+static inline int fake_interface(void *data, const char *name)
+{
+	(void)data;
+	return strcmp(name, "nosuch0") == 0 ? -ENOENT : 0;
+}
+
 static inline struct sw_world fake_world(const struct fake_file *files)
 {
 	return (struct sw_world){
@@ -126,6 +132,7 @@ static inline struct sw_world fake_world(const struct fake_file *files)
 		.read_file = fake_read_file,
 		.program = fake_program,
 		.unit = fake_unit,
+		.interface = fake_interface,
 	};
 }
 

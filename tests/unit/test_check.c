@@ -283,6 +283,10 @@ static const struct {
 	{HEAD "host { port 25 { audit } }\n", NULL},
 	{HEAD "host { port 587 { reject } }\n", NULL},
 	{HEAD "edge \"x\" { port 25 { reject } }\n", NULL},
+	{HEAD "edge \"x\", \"nosuch0\" { port 25 { reject } }\n",
+	 "p:2:11: warning: there is no such interface here now; it is guarded from when it "
+	 "appears"},
+	{HEAD "edge \"nosuch*\" { port 25 { reject } }\n", NULL},
 	/* of two edge blocks that fit an interface the first has its ports */
 	{HEAD "edge \"tap*\" { port 25, 26 { reject } }\nedge \"tap0\" { port 27, 25 { drop } }\n",
 	 "p:3:24: warning: the rules of port 25 can never match on these interfaces"},

@@ -248,6 +248,7 @@ static void test_interface(void **state)
 	struct sw_edge_about about = about_sample();
 	json_auto_t *first = sw_edge_interface_json(&item, 0, &about);
 	json_auto_t *second = sw_edge_interface_json(&item, 1, &about), *third = NULL;
+	json_auto_t *open = NULL, *expired = NULL;
 
 	(void)state;
 	expect_text(first, "name", "tap3");
@@ -257,8 +258,15 @@ static void test_interface(void **state)
 	expect_text(first, "kept_until", NULL);
 	expect_text(first, "problem", NULL);
 	expect_text(second, "kept_until", "2023-11-14T22:16:00.000000Z");
+	/* Where nothing is attached it is no question of time. */
 	item.attached = false;
+	open = sw_edge_interface_json(&item, 1, &about);
+	expect_text(open, "kept_until", NULL);
+	item.attached = true;
 	about.now_ns = 160 * SECOND;
+	expired = sw_edge_interface_json(&item, 1, &about);
+	expect_text(expired, "kept_until", NULL);
+	item.attached = false;
 	snprintf(item.problem, sizeof(item.problem), "taken");
 	third = sw_edge_interface_json(&item, 1, &about);
 	expect_text(third, "mode", NULL);

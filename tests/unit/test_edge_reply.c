@@ -144,7 +144,7 @@ static void converses(void **state)
 		uint8_t flags;
 		uint32_t payload;
 		int guess;
-		enum sw_answer answer;
+		enum sw_answer_kind answer;
 	} cases[] = {
 		{SW_TCP_SYN, 0, -1, SW_ANSWER_SYN},
 		{SW_TCP_SYN | SW_TCP_PSH, 5, -1, SW_ANSWER_SYN},

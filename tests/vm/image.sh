@@ -14,9 +14,10 @@ top=$(cd "$(dirname "$0")/../.." && pwd)
 
 # All programs of these packages; single programs of others.
 packages=(bash bats coreutils dash diffutils findutils grep iproute2 kmod mawk mount procps sed util-linux)
-programs=(busybox nft setcap)
+programs=(bpftool busybox nft setcap tcpdump)
 # The guest's kernel asks for them when a test does.
-modules=(veth nf_tables nft_chain_nat nft_nat nft_redir nft_ct nft_numgen nft_queue nfnetlink_queue tcp_diag inet_diag mptcp_diag smc)
+modules=(veth nf_tables nft_chain_nat nft_nat nft_redir nft_ct nft_numgen nft_queue nfnetlink_queue tcp_diag inet_diag mptcp_diag smc
+	tun bridge dummy 8021q sch_ingress cls_bpf cls_u32)
 
 copy_packages() { # ROOT
 	local list
@@ -42,9 +43,21 @@ copy() { # ROOT FILE
 	copy "$1" "$link"
 }
 
+# Python as it comes with Debian, and scapy, without what is there for those who develop it.
+copy_python() { # ROOT
+	local version
+	version=$(basename "$(realpath /usr/bin/python3)") || return 0
+	copy "$1" /usr/bin/python3
+	mkdir -p "$1/usr/lib/python3/dist-packages"
+	cp -a "/usr/lib/$version" "$1/usr/lib/"
+	rm -rf "$1/usr/lib/$version"/{test,idlelib,lib2to3,ensurepip,pydoc_data,config-*}
+	[ ! -d /usr/lib/python3/dist-packages/scapy ] ||
+		cp -a /usr/lib/python3/dist-packages/scapy "$1/usr/lib/python3/dist-packages/"
+}
+
 copy_libraries() { # ROOT
 	local files
-	mapfile -t files < <(find "$1" -type f -perm /111)
+	mapfile -t files < <(find "$1" -type f \( -perm /111 -o -name '*.so' \))
 	{ ldd "${files[@]}" 2>/dev/null || true; } |
 		sed -nE 's/^\t(.* => )?(\/[^ ]+) \(0x.*/\2/p' | sort -u |
 		while read -r library; do copy "$1" "$library"; done
@@ -86,6 +99,7 @@ base() { # BUILD FILE
 	for program in "${programs[@]}"; do
 		if program=$(command -v "$program"); then copy "$root" "$program"; fi
 	done
+	[ ! -x /usr/bin/python3 ] || copy_python "$root"
 	copy_project "$root" "$1"
 	copy_libraries "$root"
 	pack "$root" "$2"

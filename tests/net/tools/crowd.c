@@ -5,7 +5,7 @@
  *     crowd ADDRESS PORT CLIENT_HELLO
  *
  * Reads commands, one a line, and prints one line for each when all that it set going has come to an end:
- *     open COUNT WAY     that many more connections, some at a time. WAY: `syn` (the handshake of TCP alone),
+ *     open COUNT WAY     that many more connections, one after the other. WAY: `syn` (the handshake of TCP alone),
  *                        `clear` (a greeting is read), `tls` (CLIENT_HELLO, in hexadecimal digits, is sent and
  *                        the first bytes of an answer are read, and answered)  -> opened N refused N
  *     send WORD...       each that is left sends that in one segment, with CR LF; taken: the other end has
@@ -31,7 +31,6 @@
 #include <unistd.h>
 
 #define MOST 60000
-#define AT_ONCE 1 /* opened side by side: those that are being opened make room for each other */
 #define PATIENCE 5000 /* ms without any progress */
 
 enum way { SYN, CLEAR, TLS };
@@ -63,6 +62,32 @@ static int64_t now_ms(void)
 
 enum step { CONNECTING, GREETED, DONE, FAILED };
 
+enum fate { WAITING, TAKEN, RESET };
+
+static enum fate fate_of(int fd)
+{
+	int error = 0, left = 0;
+	socklen_t length = sizeof(error);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0 || error)
+		return RESET;
+	if (ioctl(fd, SIOCOUTQ, &left) < 0)
+		return RESET;
+	return left ? WAITING : TAKEN;
+}
+
+/* What was sent has got there: the next connection comes behind it. */
+static bool was_taken(int fd)
+{
+	struct pollfd none = {.fd = -1};
+	int64_t until = now_ms() + PATIENCE;
+	enum fate fate;
+
+	while ((fate = fate_of(fd)) == WAITING && now_ms() < until)
+		poll(&none, 1, 1);
+	return fate == TAKEN;
+}
+
 /* One step of a connection that became ready. In TLS a client has the next word: a ChangeCipherSpec. */
 static enum step go_on(const struct crowd *crowd, int fd, enum way way, enum step step)
 {
@@ -84,7 +109,7 @@ static enum step go_on(const struct crowd *crowd, int fd, enum way way, enum ste
 		return FAILED;
 	if (way == TLS && send(fd, more, sizeof(more), MSG_NOSIGNAL) < 0)
 		return FAILED;
-	return DONE;
+	return was_taken(fd) ? DONE : FAILED;
 }
 
 static int begin(const struct crowd *crowd)
@@ -103,57 +128,40 @@ static int begin(const struct crowd *crowd)
 	return fd;
 }
 
+/* -1: refused, or nothing came for too long. */
+static int open_one(const struct crowd *crowd, enum way way)
+{
+	struct pollfd at = {.fd = begin(crowd), .events = POLLOUT};
+	enum step step = at.fd < 0 ? FAILED : CONNECTING;
+
+	while (step == CONNECTING || step == GREETED) {
+		step = poll(&at, 1, PATIENCE) > 0 ? go_on(crowd, at.fd, way, step) : FAILED;
+		at.events = POLLIN;
+	}
+	if (step == DONE)
+		return at.fd;
+	if (at.fd >= 0)
+		close(at.fd);
+	return -1;
+}
+
+/* One behind the other: those that are being opened side by side would make room for each other. */
 static void open_all(struct crowd *crowd, size_t count, enum way way)
 {
-	struct pollfd at[AT_ONCE];
-	enum step steps[AT_ONCE];
-	size_t begun = 0, opened = 0, refused = 0;
+	size_t opened = 0;
 
-	for (int i = 0; i < AT_ONCE; i++)
-		at[i].fd = -1;
-	while (opened + refused < count) {
-		for (int i = 0; i < AT_ONCE; i++)
-			if (at[i].fd < 0 && begun < count && ++begun) {
-				at[i] = (struct pollfd){begin(crowd), POLLOUT, 0};
-				steps[i] = CONNECTING;
-				refused += at[i].fd < 0;
-			}
-		int ready = poll(at, AT_ONCE, PATIENCE);
-		for (int i = 0; i < AT_ONCE; i++) {
-			if (at[i].fd < 0 || (ready > 0 && !at[i].revents))
-				continue;
-			steps[i] = ready > 0 ? go_on(crowd, at[i].fd, way, steps[i]) : FAILED;
-			at[i].events = POLLIN;
-			if (steps[i] == GREETED)
-				continue;
-			if (steps[i] == DONE && crowd->n < MOST) {
-				crowd->fds[crowd->n++] = at[i].fd;
-				opened++;
-			} else {
-				close(at[i].fd);
-				refused++;
-			}
-			at[i].fd = -1;
-		}
+	for (size_t i = 0; i < count && crowd->n < MOST; i++) {
+		int fd = open_one(crowd, way);
+
+		if (fd < 0)
+			continue;
+		crowd->fds[crowd->n++] = fd;
+		opened++;
 	}
-	printf("opened %zu refused %zu\n", opened, refused);
+	printf("opened %zu refused %zu\n", opened, count - opened);
 }
 
 /* ---- sending ---- */
-
-enum fate { WAITING, TAKEN, RESET };
-
-static enum fate fate_of(int fd)
-{
-	int error = 0, left = 0;
-	socklen_t length = sizeof(error);
-
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0 || error)
-		return RESET;
-	if (ioctl(fd, SIOCOUTQ, &left) < 0)
-		return RESET;
-	return left ? WAITING : TAKEN;
-}
 
 /* Those that were reset are no longer of the crowd. */
 static void send_all(struct crowd *crowd, const char *line)

@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -B
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Sends SYNs and what may follow them by hand, on an interface of Ethernet whose other end guards a port.
 
@@ -18,19 +18,12 @@ import socket
 import struct
 import sys
 
+from packets import ones_sum
+
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 ETH_P_ALL = 3
 PACKET_IGNORE_OUTGOING = 23
 BATCH = 100
-
-
-def total(data):
-    if len(data) % 2:
-        data += b"\0"
-    result = sum(struct.unpack("!%dH" % (len(data) // 2), data))
-    while result >> 16:
-        result = (result & 0xffff) + (result >> 16)
-    return result
 
 
 class Link:
@@ -51,12 +44,12 @@ class Link:
         size = 20 + len(options)
         tcp = struct.pack("!HHIIBBHHH", sport, self.port, seq, ack, size // 4 << 4, flags, 65535, 0, 0) + options + payload
         pseudo = self.source + self.destination + struct.pack("!II", len(tcp), 6)
-        tcp = tcp[:16] + struct.pack("!H", total(pseudo + tcp) ^ 0xffff) + tcp[18:]
+        tcp = tcp[:16] + struct.pack("!H", ones_sum(pseudo + tcp) ^ 0xffff) + tcp[18:]
         if self.v6:
             head = struct.pack("!IHBB", 6 << 28, len(tcp), 6, 64)
         else:
             head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(tcp), 1, 0x4000, 64, 6, 0)
-            head = head[:10] + struct.pack("!H", total(head + self.source + self.destination) ^ 0xffff)
+            head = head[:10] + struct.pack("!H", ones_sum(head + self.source + self.destination) ^ 0xffff)
         return self.ethernet + head + self.source + self.destination + tcp
 
     def send(self, *arguments, **more):

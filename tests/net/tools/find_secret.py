@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -B
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Looks for a password where it must not be. Prints a line for each place and ends with status 1.
 
@@ -14,6 +14,8 @@ import os
 import re
 import struct
 import sys
+
+from packets import frames
 
 VERBS = rb"(?im)(?:^|[\r\n])[ \t]*(?:AUTH[ \t]|MAIL[ \t]+FROM|RCPT[ \t]+TO|DATA\r?\n|BDAT[ \t])[ -~]*"
 CHUNK = 1 << 24
@@ -100,19 +102,6 @@ def in_process(pattern, pid):
     return count
 
 
-def packets(path):
-    """Link-level frames of a pcap file as tcpdump writes it here: little-endian, Ethernet."""
-    with open(path, "rb") as capture:
-        head = capture.read(24)
-        if head[:4] != b"\xd4\xc3\xb2\xa1" or struct.unpack("<I", head[20:])[0] != 1:
-            sys.exit("%s: not a capture of Ethernet" % path)
-        while True:
-            head = capture.read(16)
-            if len(head) < 16:
-                return
-            yield capture.read(struct.unpack("<IIII", head)[2])
-
-
 def segment(frame):
     """(stream, sequence number, payload) of a TCP segment without extension headers, or None."""
     kind, packet = struct.unpack("!H", frame[12:14])[0], frame[14:]
@@ -130,7 +119,7 @@ def in_capture(pattern, path):
     pattern = re.compile(b"%s|%s" % (VERBS, pattern.pattern))
     streams = {}
     count = 0
-    for frame in packets(path):
+    for _, frame in frames(path):
         found = segment(frame)
         for data in [frame] + ([found[2]] if found else []):
             count += sum(report(path, match) for match in pattern.finditer(data))

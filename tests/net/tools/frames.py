@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -B
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Prints the TCP segments of a pcap file of Ethernet as tcpdump writes it, one a line:
 
@@ -16,20 +16,9 @@ import ipaddress
 import struct
 import sys
 
+from packets import frames, ones_sum
+
 TAGS = {0x8100: "vlan", 0x88a8: "qinq"}
-
-
-def frames(path):
-    with open(path, "rb") as capture:
-        head = capture.read(24)
-        if head[:4] != b"\xd4\xc3\xb2\xa1" or struct.unpack("<I", head[20:])[0] != 1:
-            sys.exit("%s: not a capture of Ethernet" % path)
-        while True:
-            head = capture.read(16)
-            if len(head) < 16:
-                return
-            _, _, kept, length = struct.unpack("<IIII", head)
-            yield length, capture.read(kept)
 
 
 def unwrap(frame):
@@ -47,21 +36,12 @@ def unwrap(frame):
     return ",".join(names) or "plain", kind, frame[at:]
 
 
-def folded(data):
-    if len(data) % 2:
-        data += b"\0"
-    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
-    while total >> 16:
-        total = (total & 0xffff) + (total >> 16)
-    return total
-
-
 def segment(kind, packet):
     """(source, destination, TCP segment, is the IP header's sum right), without extension headers."""
     if kind == 0x0800 and len(packet) >= 20 and packet[9] == 6 and not struct.unpack("!H", packet[6:8])[0] & 0x1fff:
         header = (packet[0] & 15) * 4
         return (packet[12:16], packet[16:20], packet[header:struct.unpack("!H", packet[2:4])[0]],
-                folded(packet[:header]) == 0xffff)
+                ones_sum(packet[:header]) == 0xffff)
     if kind == 0x86dd and len(packet) >= 40 and packet[6] == 6:
         return packet[8:24], packet[24:40], packet[40:40 + struct.unpack("!H", packet[4:6])[0]], True
     return None
@@ -77,7 +57,7 @@ def describe(length, frame):
     seq, ack = struct.unpack("!II", tcp[4:12])
     flags = "".join(name for name, bit in zip("FSRPA", (1, 2, 4, 8, 16)) if tcp[13] & bit)
     payload = tcp[(tcp[12] >> 4) * 4:]
-    right = right and folded(src + dst + struct.pack("!II", len(tcp), 6) + tcp) == 0xffff
+    right = right and ones_sum(src + dst + struct.pack("!II", len(tcp), 6) + tcp) == 0xffff
     return "%s %s %d %s %d %s %d %d %s %d %d %r" % (
         link, ipaddress.ip_address(src), ports[0], ipaddress.ip_address(dst), ports[1], flags or "-", length,
         len(payload), "ok" if right else "bad", seq, ack, payload[:300])

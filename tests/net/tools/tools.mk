@@ -4,12 +4,14 @@
 # includes this.
 
 T := $B/tests/net/tools
-TOOLS := $(addprefix $T/,try talk answer sink peers detach framer xdp_hold record crowd syns prefixes)
+tools_of_one_file := $(addprefix $T/,answer sink peers detach framer xdp_hold record crowd syns)
+static_tools := $T/try $T/talk $(tools_of_one_file)
+TOOLS := $(static_tools) $T/prefixes
 
 $T/try: $(wildcard tests/net/tools/try*.c) tests/net/tools/try.h
 $T/talk: $(wildcard tests/net/tools/talk*.c) tests/net/tools/talk.h
-$T/answer $T/sink $T/peers $T/detach $T/framer $T/xdp_hold $T/record $T/crowd $T/syns: $T/%: tests/net/tools/%.c
-$T/try $T/talk $T/answer $T/sink $T/peers $T/detach $T/framer $T/xdp_hold $T/record $T/crowd $T/syns: $B/flags
+$(tools_of_one_file): $T/%: tests/net/tools/%.c
+$(static_tools): $B/flags
 	$(call say,CC,$@)
 	$(quiet)mkdir -p $(@D) && $(CC) $(BASE_CFLAGS) -static -o $@ $(filter %.c,$^)
 
