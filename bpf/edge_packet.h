@@ -178,9 +178,10 @@ SW_INLINE int sw_xdp_begin(struct sw_edge_work *work, const struct sw_interface 
 
 	SW_OPAQUE(slot);
 	slot &= 1;
-	sw_edge_begin(&work->rows,
-		      sw_rows_of_id(work->slot, SW_DIM_PORT, 1u << 16 | work->packet.dst_port),
-		      &interface->rows[slot]);
+	sw_edge_begin(
+		&work->rows,
+		sw_rows_of_id(work->slot, SW_DIM_PORT, SW_EDGE_PORT_ID(work->packet.dst_port)),
+		&interface->rows[slot]);
 	return sw_vec_first(&work->rows) != SW_ROW_NONE;
 }
 

@@ -148,13 +148,14 @@ enum sw_counter {
 	SW_COUNT_SAMPLES,        /* records handed to the ring buffer `samples` */
 	SW_COUNT_SAMPLES_LOST,   /* those for which it had no room */
 	/* The edge. Connections are counted by their SYNs: each that is sent again counts again. */
-	SW_COUNT_EDGE_CONNECT,     /* SYNs to a port that is guarded on the interface */
-	SW_COUNT_EDGE_ALLOWED,     /* of them: passed */
-	SW_COUNT_EDGE_REFUSED,     /* of them: rejected or dropped */
-	SW_COUNT_EDGE_AUDITED,     /* SYNs or connections that would have been refused or ended */
-	SW_COUNT_EDGE_DROPPED,     /* packets of every kind that did not pass */
-	SW_COUNT_EDGE_RESETS,      /* RSTs sent to clients */
-	SW_COUNT_EDGE_ANSWERS,     /* 554 greetings sent */
+	SW_COUNT_EDGE_CONNECT, /* SYNs to a port that is guarded on the interface: passed, refused,
+				      or one of those counted as audited, held or malformed */
+	SW_COUNT_EDGE_ALLOWED, /* of them: passed */
+	SW_COUNT_EDGE_REFUSED, /* of them: rejected or dropped */
+	SW_COUNT_EDGE_AUDITED, /* SYNs or connections that would have been refused or ended */
+	SW_COUNT_EDGE_DROPPED, /* packets of every kind that did not pass */
+	SW_COUNT_EDGE_RESETS,  /* RSTs sent to clients */
+	SW_COUNT_EDGE_ANSWERS, /* 554 greetings sent */
 	SW_COUNT_EDGE_MALFORMED,   /* packets dropped: headers that cannot be walked, fragments */
 	SW_COUNT_EDGE_UNKNOWN,     /* packets refused of connections whose beginning is not known */
 	SW_COUNT_EDGE_EXISTING,    /* such packets that passed under `existing keep` */

@@ -8,11 +8,7 @@
 
 #include "daemon/base.h"
 #include "tests/prog/edge_fixture.h"
-
-#include "daemon/wire/bytes.h"
-
-#define SW_PARSE_LOAD(from, offset, to, size) sw_bytes_load(from, offset, to, size)
-#include "bpf/parse.h"
+#include "tests/prog/edge_words.h"
 
 static const char *from_of(const struct ex_segment *segment)
 {

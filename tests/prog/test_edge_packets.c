@@ -11,21 +11,7 @@
 
 #include "daemon/base.h"
 #include "tests/prog/edge_fixture.h"
-
-#include "daemon/wire/bytes.h"
-
-#define SW_PARSE_LOAD(from, offset, to, size) sw_bytes_load(from, offset, to, size)
-#include "bpf/parse.h"
-
-#define FIN SW_TCP_FIN
-#define SYN SW_TCP_SYN
-#define RST SW_TCP_RST
-#define PSH SW_TCP_PSH
-#define ACK SW_TCP_ACK
-
-#define CLIENT6 "2001:db8::1"
-#define SERVER6 "2001:db8:1::1"
-#define V6 .from = CLIENT6, .to = SERVER6
+#include "tests/prog/edge_words.h"
 
 /* ---- ports that nobody named ---- */
 

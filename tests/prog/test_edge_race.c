@@ -4,6 +4,7 @@
  * thread sends any segment of any flow, of either side. What clients say is the same whenever it is said, so nobody
  * may be found to have sent something else; what is forbidden never passes; every packet is counted once.
  */
+#include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -227,13 +228,11 @@ static void hammer(bool with_forbidden)
 	say.over = true;
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(pthread_join(talkers[i].thread, NULL), 0);
-	print_message("# %llu segments in clear passed, %llu SYNs, %llu gates taken from others, "
-		      "%llu flows, %llu ended\n",
-		      (unsigned long long)(talkers[0].passed + talkers[1].passed),
-		      (unsigned long long)(talkers[0].syns + talkers[1].syns),
-		      (unsigned long long)ex_counter(SW_COUNT_EDGE_EVICTED_GATE),
-		      (unsigned long long)ex_counter(SW_COUNT_EDGE_EVICTED),
-		      (unsigned long long)ex_counter(SW_COUNT_EDGE_CONDEMNED));
+	print_message("# %" PRIu64 " segments in clear passed, %" PRIu64 " SYNs, %" PRIu64
+		      " gates taken from others, %" PRIu64 " flows, %" PRIu64 " ended\n",
+		      talkers[0].passed + talkers[1].passed, talkers[0].syns + talkers[1].syns,
+		      ex_counter(SW_COUNT_EDGE_EVICTED_GATE), ex_counter(SW_COUNT_EDGE_EVICTED),
+		      ex_counter(SW_COUNT_EDGE_CONDEMNED));
 	assert_true(talkers[0].passed && talkers[1].passed);
 	assert_int_equal(talkers[0].bad + talkers[1].bad, 0);
 	if (!with_forbidden)
