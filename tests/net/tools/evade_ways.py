@@ -405,9 +405,10 @@ def fragment(c, offset, data, more, header=6):
             IPv6ExtHdrFragment(nh=header, offset=offset // 8, m=int(more), id=c.port) / Raw(data))
 
 
-def in_fragments(c, cuts, order=1, **fields):
-    for piece in pieces(c, c.packet(c.secret, **fields), cuts)[::order]:
-        c.link.send(fragment(c, *piece))
+def in_fragments(c, cuts, order=1, header=6, later=None, **fields):
+    """`later`: the header that fragments after the first one name, where it is another."""
+    for offset, data, more in pieces(c, c.packet(c.secret, **fields), cuts)[::order]:
+        c.link.send(fragment(c, offset, data, more, header=later or header if offset else header))
 
 
 @attack("fragments", only_taken=True)
@@ -537,33 +538,26 @@ def first_fragment_without_tcp(c):
     """RFC 7112: only a header of options lies in it."""
     c.greeted()
     c.chain = [options_header()]
-    payload = bytes(c.packet(c.secret).payload)
-    c.link.send(fragment(c, 0, payload[:8], True, header=60))
-    c.link.send(fragment(c, 8, payload[8:], False, header=60))
+    in_fragments(c, [8], header=60)
 
 
 @attack("chains", families=[6], only_taken=True)
 def first_fragment_with_options(c):
     c.greeted()
     c.chain = [options_header()]
-    payload = bytes(c.packet(c.secret).payload)
-    c.link.send(fragment(c, 0, payload[:40], True, header=60))
-    c.link.send(fragment(c, 40, payload[40:], False, header=60))
+    in_fragments(c, [40], header=60)
 
 
 @attack("chains", families=[6], only_taken=True)
 def later_ones_of_another_kind(c):
     c.greeted()
-    payload = bytes(c.packet(c.secret).payload)
-    c.link.send(fragment(c, 0, payload[:24], True))
-    c.link.send(fragment(c, 24, payload[24:], False, header=17))
+    in_fragments(c, [24], later=17)
 
 
 @attack("chains", families=[6], only_taken=True)
 def options_before_the_fragment(c):
     c.greeted()
-    payload = bytes(c.packet(c.secret).payload)
-    for offset, data, more in ((0, payload[:8], True), (8, payload[8:], False)):
+    for offset, data, more in pieces(c, c.packet(c.secret), [8]):
         c.link.send(IPv6(src=c.link.at[6], dst=FAR[6]) / options_header() /
                     IPv6ExtHdrFragment(nh=6, offset=offset // 8, m=int(more), id=c.port) / Raw(data))
 
