@@ -167,7 +167,6 @@ SW_INLINE int sw_edge_clear(struct xdp_md *ctx, struct sw_edge_work *work,
 	__u32 length = sw_edge_payload(&work->packet, (__u32)bpf_xdp_get_buff_len(ctx));
 	__u8 flags = work->packet.tcp_flags, state = work->seen.state;
 
-	sw_edge_nothing_told(work);
 	if (flags & SW_TCP_RST && !length && !work->packet.fragment)
 		return SW_EDGE_PASS;
 	if ((flags & (SW_TCP_SYN | SW_TCP_ACK | SW_TCP_FIN | SW_TCP_RST)) == SW_TCP_SYN)

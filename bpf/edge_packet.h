@@ -9,6 +9,7 @@
 
 #include "bpf/count.h"
 #include "bpf/edge_match.h"
+#include "bpf/edge_sources.h"
 #include "bpf/kernel.h"
 #include "bpf/maps_edge.h"
 
@@ -104,12 +105,7 @@ SW_INLINE void sw_xdp_identify(struct xdp_md *ctx, struct sw_edge_work *work, __
 	work->key.src_port = packet->src_port;
 	work->key.dst_port = packet->dst_port;
 	work->key.interface = ctx->ingress_ifindex;
-	work->vlan[0] = packet->vlan[0];
-	work->vlan[1] = packet->vlan[1];
-	work->session = packet->session;
-	work->verb = work->verb_length = work->mechanism = work->from_server = 0;
-	work->tls_version = 0;
-	work->tls = SW_TLS_NONE;
+	sw_edge_describe(work);
 	if (link == SW_LINK_IP || sw_xdp_load(ctx, 6, work->mac, sizeof(work->mac)) < 0)
 		__builtin_memset(work->mac, 0, sizeof(work->mac));
 }

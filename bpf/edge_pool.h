@@ -229,13 +229,6 @@ static __noinline int sw_edge_condemn(struct sw_edge_flow_slot *flow, struct sw_
 	return 1;
 }
 
-SW_INLINE void sw_edge_nothing_told(struct sw_edge_work *work)
-{
-	work->verb = work->verb_length = work->mechanism = work->from_server = 0;
-	work->tls_version = 0;
-	work->tls = 0;
-}
-
 /* What is told of a gate that has ended a connection. */
 SW_INLINE __u8 sw_edge_tell(struct sw_edge_work *work, const struct sw_gate *gate)
 {

@@ -153,6 +153,19 @@ SW_INLINE struct sw_edge_source_slot *sw_source_count(struct sw_edge_note *note)
 	return least;
 }
 
+/* What events say of the frame, and nothing yet of a gate; the sender's address is the caller's to find. */
+SW_INLINE void sw_edge_describe(struct sw_edge_work *work)
+{
+	const struct sw_packet *packet = &work->packet;
+
+	work->vlan[0] = packet->vlan[0];
+	work->vlan[1] = packet->vlan[1];
+	work->session = packet->session;
+	work->verb = work->verb_length = work->mechanism = work->from_server = 0;
+	work->tls_version = 0;
+	work->tls = SW_TLS_NONE;
+}
+
 SW_INLINE void sw_edge_event_fill(struct sw_event *event, const struct sw_edge_work *work)
 {
 	event->family = sw_addr_is_ipv4(work->key.dst) ? 4 : 6;

@@ -106,7 +106,6 @@ static __noinline int sw_served_answer(struct sw_edge_work *work, struct sw_edge
 /* What the flow's rule asks for, where it is still there; and for events, where the packet goes. */
 SW_INLINE void sw_served_rule(struct __sk_buff *skb, struct sw_edge_work *work)
 {
-	const struct sw_packet *packet = &work->packet;
 	const struct sw_rule *rule;
 	__u32 which;
 
@@ -116,12 +115,9 @@ SW_INLINE void sw_served_rule(struct __sk_buff *skb, struct sw_edge_work *work)
 	work->rule = SW_RULE_NONE;
 	work->slot = 0;
 	work->generation = 0;
-	work->vlan[0] = packet->vlan[0];
-	work->vlan[1] = packet->vlan[1];
-	work->session = packet->session;
-	if (!packet->ip_at || bpf_skb_load_bytes(skb, 0, work->mac, sizeof(work->mac)) < 0)
+	sw_edge_describe(work);
+	if (!work->packet.ip_at || bpf_skb_load_bytes(skb, 0, work->mac, sizeof(work->mac)) < 0)
 		__builtin_memset(work->mac, 0, sizeof(work->mac));
-	sw_edge_nothing_told(work);
 }
 
 static __noinline int sw_served_clear(struct __sk_buff *skb, struct sw_edge_work *work,
