@@ -21,7 +21,7 @@
 
 #include "bpf/vocabulary.h"
 
-#define SW_ABI_VERSION 3
+#define SW_ABI_VERSION 4
 
 #define SW_RULES_MAX 256 /* rules in a policy */
 #define SW_ROWS_MAX 512  /* rows: a rule has one for each alternative its lists need */
@@ -155,6 +155,11 @@ struct sw_head {
 	__u64 confirm_before; /* CLOCK_REALTIME ns; the daemon goes back to the other slot then; 0 = confirmed */
 	__u64 existing_close; /* generation since which older connections are reset, 0 = they may finish */
 	struct sw_policy slot[2];
+	/* The daemon's account of events, beside no word that programs read: it is changed for each
+	   event, and outlives a daemon that is killed. */
+	__u64 instance; /* random, of these maps: a store knows by it whether it may compare */
+	__u64 taken;    /* events that a daemon has taken in hand: of the ring, and its own */
+	__u64 taken_at; /* where in the ring the last of them began */
 };
 
 /* For people: the daemon's memory of each rule, slot * SW_RULES_MAX + index. Kernel programs never
@@ -172,108 +177,6 @@ struct sw_policy_info {   /* by slot */
 	__u64 applied_ns; /* CLOCK_REALTIME */
 };
 
-/* Facts about a caller that could not be had, or that a reader must know. */
-#define SW_CALLER_EXE_LONG 0x01 /* path longer than SW_NAME_MAX or too deep */
-#define SW_CALLER_EXE_FOREIGN                                                                      \
-	0x02 /* started from a mount of another mount namespace than the host's,
-					   and not on the host's root filesystem: it has no name here
-					   and matches no rule */
-#define SW_CALLER_EXE_DELETED                                                                      \
-	0x04 /* the file was removed or replaced since it was started; it keeps
-					   its name, so an upgrade does not stop the mail */
-#define SW_CALLER_CGROUP_LONG 0x08
-#define SW_CALLER_GROUPS_MANY 0x10
-#define SW_CALLER_WORKER                                                                           \
-	0x20 /* a kernel thread acted for the socket's owner (MPTCP subflow):
-					   user and cgroup are the socket's, nothing else is known */
-
-/* Who is calling, found in the kernel at connect time. */
-struct sw_caller {
-	__u64 cgroup_id;
-	__u64 exe_inode;
-	__u32 pid;   /* thread group id, initial pid namespace */
-	__u32 uid;   /* effective */
-	__u32 gid;   /* effective */
-	__u32 flags; /* SW_CALLER_* */
-	char comm[SW_COMM_MAX];
-	char exe[SW_NAME_MAX];    /* "" when it was not needed or not found */
-	char cgroup[SW_NAME_MAX]; /* relative to the guarded cgroup, "/" is itself */
-};
-
-/* A connection to a guarded port that was let through: value of the map `flows`, the key is the
-   socket's cookie. Times are CLOCK_BOOTTIME. */
-struct sw_flow {
-	__u64 opened_ns;
-	__u64 changed_ns;     /* last change of state */
-	__u64 ended_ns;       /* 0: live */
-	__u64 generation;     /* of the policy that let it through */
-	__u64 sent, received; /* bytes of payload, set when it has ended */
-	__u16 rule;           /* index */
-	__u16 src_port;       /* 0: not known yet */
-	__u16 dst_port;       /* where the socket goes, after a redirect */
-	__u16 asked_port;     /* what the program asked for */
-	__u8 src[16];
-	__u8 dst[16];
-	__u8 asked[16];
-	__u8 state;        /* enum sw_flow_state */
-	__u8 reason;       /* enum sw_reason: why condemned or recorded */
-	__u8 tls;          /* enum sw_tls */
-	__u8 family;       /* as in struct sw_event */
-	__u16 tls_version; /* negotiated, from the ServerHello; 0: not known (yet) */
-	__u16 cipher;      /* likewise, TLS cipher suite number */
-	struct sw_caller caller;
-};
-
-/*
- * A record of the ring buffer `samples`: TLS records of one side, from its hello on. They follow this
- * header, `length` bytes and up to seven more. A client's are its ClientHello; a server's end with its
- * ServerHello in TLS 1.3, in older versions they are what came in order and fits. A pretender's hello
- * may hold anything, so the reader wipes it.
- */
-struct sw_sample {
-	__u16 version; /* SW_ABI_VERSION */
-	__u16 length;
-	__u16 reserved;
-	__u8 from_server;
-	__u8 whole; /* not cut for want of room */
-	__u64 cookie;
-};
-
-/* A record of the ring buffer `events`. */
-struct sw_event {
-	__u16 version;    /* SW_ABI_VERSION */
-	__u16 size;       /* of this struct */
-	__u8 kind;        /* enum sw_event_kind */
-	__u8 verdict;     /* enum sw_verdict */
-	__u8 reason;      /* enum sw_reason */
-	__u8 family;      /* 4 or 6, of the socket call; a v4-mapped destination is 4 */
-	__u64 time_ns;    /* CLOCK_BOOTTIME */
-	__u64 generation; /* of the policy that decided */
-	__u64 cookie;     /* socket cookie; 0 at the edge */
-	__u32 suppressed; /* events of this rule and caller left out since the last one */
-	__u16 rule;       /* index, or SW_RULE_NONE */
-	__u16 src_port;   /* 0 when not bound yet */
-	__u16 dst_port;   /* as the program asked for it */
-	__u16 new_port;   /* redirect: where it went instead */
-	__u8 verb;        /* enum sw_verb: of the command that was refused */
-	__u8 verb_length; /* letters of it that were seen before it was refused */
-	__u8 mechanism;   /* enum sw_mechanism, of AUTH */
-	__u8 from_server; /* the server's bytes were at fault */
-	__u8 src[16];
-	__u8 dst[16];
-	__u8 new_dst[16];
-	__u16 tls_version; /* as in struct sw_flow */
-	__u8 tls;
-	__u8 reserved;
-	__u32 interface; /* of the gate: that the socket is bound to, 0: none; edge: where it came in */
-	/* Edge only; the caller is empty there. */
-	__u8 mac[6];   /* the frame's sender; zero where frames have none */
-	__u16 vlan[2]; /* outer and inner tag's VLAN id, 0: no tag */
-	__u16 session; /* of PPPoE, 0: none */
-	__u32 padding; /* 0 */
-	struct sw_caller caller;
-};
-
 #ifndef __bpf__
 #define SW_SIZE(type, size) static_assert(sizeof(type) == (size), #type " changed its layout")
 SW_SIZE(struct sw_vec, 64);
@@ -281,17 +184,15 @@ SW_SIZE(struct sw_rule, 40);
 SW_SIZE(struct sw_id_key, 8);
 SW_SIZE(struct sw_cgroup_key, 260);
 SW_SIZE(struct sw_prefix_key, 20);
-SW_SIZE(struct sw_caller, 560);
-SW_SIZE(struct sw_event, 680);
 SW_SIZE(struct sw_pattern, 88);
-SW_SIZE(struct sw_flow, 56 + 48 + 8 + 560);
-SW_SIZE(struct sw_sample, 16);
 SW_SIZE(struct sw_policy, 16 + 2 * 8192 + 9 * 64 + 64 + 2 * (8 + 272) + 8 + SW_PATTERNS_MAX * 88 +
 				  65536 + 1024 + 10240);
-SW_SIZE(struct sw_head, 32 + 2 * sizeof(struct sw_policy));
+SW_SIZE(struct sw_head, 32 + 2 * sizeof(struct sw_policy) + 24);
 SW_SIZE(struct sw_rule_info, 776);
 SW_SIZE(struct sw_policy_info, 4136);
 #undef SW_SIZE
 #endif
+
+#include "bpf/abi_event.h"
 
 #endif

@@ -88,6 +88,9 @@ SW_INLINE void sw_event_fill(struct sw_event *event, const struct sw_report *rep
 	event->tls = SW_TLS_NONE;
 	event->reserved = 0;
 	event->interface = 0;
+	event->cipher = 0;
+	event->served = event->padding = 0;
+	event->opened_ns = event->sent = event->received = 0;
 	__builtin_memcpy(event->src, report->src, sizeof(event->src));
 	__builtin_memcpy(event->dst, report->dst, sizeof(event->dst));
 	__builtin_memcpy(event->new_dst, report->new_dst, sizeof(event->new_dst));

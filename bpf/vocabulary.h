@@ -37,7 +37,8 @@ enum sw_reason {
 	SW_REASON_TLS_TOO_OLD,
 	SW_REASON_RESEND_MISMATCH,
 	SW_REASON_TOO_LONG,
-	SW_REASON_SHARED_PAGES, /* bytes before TLS in pages that the sender can still change */
+	SW_REASON_SHARED_PAGES,   /* bytes before TLS in pages that the sender can still change */
+	SW_REASON_SMTP_ELSEWHERE, /* SMTP on a port that no rule names */
 	SW_REASON_MAX
 };
 
@@ -124,7 +125,10 @@ enum sw_event_kind {
 	SW_EVENT_CONNECT = 1, /* a connect() was decided */
 	SW_EVENT_PACKET,      /* a packet was decided on the way out */
 	SW_EVENT_GATE,        /* a connection did not do as `require tls` or `audit` has it */
-	SW_EVENT_EDGE, /* a forwarded connection was refused, or did not do as its rule has it */
+	SW_EVENT_EDGE,    /* a forwarded connection was refused, or did not do as its rule has it */
+	SW_EVENT_SESSION, /* a connection to or from a guarded port has ended: how it went */
+	SW_EVENT_SERVE,   /* a session that this machine answers did not do as its rule has it */
+	SW_EVENT_ELSEWHERE, /* SMTP was spoken on a port that no rule names */
 	SW_EVENT_KIND_MAX
 };
 

@@ -35,7 +35,7 @@ int sw_event_check(const void *bytes, size_t size, struct sw_event *event)
 	if (event->rule >= SW_RULES_MAX && event->rule != SW_RULE_NONE)
 		return -EINVAL;
 	if (event->verb >= SW_VERB_MAX || event->mechanism >= SW_MECHANISM_MAX ||
-	    event->tls >= SW_TLS_MAX || event->from_server > 1)
+	    event->tls >= SW_TLS_MAX || event->from_server > 1 || event->served > 1)
 		return -EINVAL;
 	if (!ends(event->caller.comm, sizeof(event->caller.comm)) ||
 	    !ends(event->caller.exe, sizeof(event->caller.exe)) ||
@@ -228,10 +228,10 @@ static void set_where(json_t *object, const struct sw_event *event,
 json_t *sw_event_json(const struct sw_event *event, const struct sw_event_about *about)
 {
 	static const char *const kinds[] = {
-		[SW_EVENT_CONNECT] = "connect",
-		[SW_EVENT_PACKET] = "packet",
-		[SW_EVENT_GATE] = "gate",
-		[SW_EVENT_EDGE] = "edge",
+		[SW_EVENT_CONNECT] = "connect",     [SW_EVENT_PACKET] = "packet",
+		[SW_EVENT_GATE] = "gate",           [SW_EVENT_EDGE] = "edge",
+		[SW_EVENT_SESSION] = "session",     [SW_EVENT_SERVE] = "serve",
+		[SW_EVENT_ELSEWHERE] = "elsewhere",
 	};
 	static_assert(sw_count(kinds) == SW_EVENT_KIND_MAX, "a name for each kind");
 	json_t *object = json_object();

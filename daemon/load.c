@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/utsname.h>
 
 #include "bpf/host.skel.h"
@@ -244,6 +245,14 @@ static int load_object(struct sw_kernel *kernel, struct sw_fault *fault)
 	return 0;
 }
 
+static void fresh_head(struct sw_head *head)
+{
+	head->abi = SW_ABI_VERSION;
+	/* Without a random number a store takes the maps for those that it knew: it says so. */
+	if (getrandom(&head->instance, sizeof(head->instance), GRND_NONBLOCK) < 0)
+		head->instance = 0;
+}
+
 static int map_head(struct sw_kernel *kernel, struct sw_fault *fault)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -256,7 +265,7 @@ static int map_head(struct sw_kernel *kernel, struct sw_fault *fault)
 	if (head == MAP_FAILED)
 		return sw_kernel_refused(fault, "cannot map the policy's head", errno);
 	if (kernel->pins != SW_PINS_CURRENT)
-		head->abi = SW_ABI_VERSION;
+		fresh_head(head);
 	head->cgroup_id = kernel->cgroup_id;
 	for (int i = 0; i < 2; i++)
 		if (head->slot[i].generation > kernel->generation)

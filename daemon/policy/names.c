@@ -50,6 +50,8 @@ static const struct {
 	[SW_REASON_SHARED_PAGES] = {"shared_pages",
 				    "Bytes before TLS were sent from memory that the program could "
 				    "still change (sendfile, splice, MSG_ZEROCOPY)."},
+	[SW_REASON_SMTP_ELSEWHERE] = {"smtp_elsewhere",
+				      "SMTP was spoken on a port that no rule names."},
 };
 static_assert(sw_count(reasons) == SW_REASON_MAX, "a name for each reason");
 

@@ -94,6 +94,7 @@ static void test_check_refuses(void **state)
 	REFUSED(event.mechanism = SW_MECHANISM_MAX);
 	REFUSED(event.tls = SW_TLS_MAX);
 	REFUSED(event.from_server = 2);
+	REFUSED(event.served = 2);
 	REFUSED(memset(event.caller.comm, 'x', sizeof(event.caller.comm)));
 	REFUSED(memset(event.caller.exe, 'x', sizeof(event.caller.exe)));
 	REFUSED(memset(event.caller.cgroup, 'x', sizeof(event.caller.cgroup)));

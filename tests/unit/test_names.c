@@ -31,6 +31,7 @@ static void test_reasons(void **state)
 		"resend_mismatch",
 		"too_long",
 		"shared_pages",
+		"smtp_elsewhere",
 	};
 
 	(void)state;
