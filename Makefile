@@ -22,7 +22,7 @@ quiet := $(if $(V),,@)
 say = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-8s %s\n' '$(1)' '$(2)')
 
 # libbpf, libnl and the others are asked for once; a missing one is told by `make deps`.
-LIBS := libbpf libnl-3.0 libnl-route-3.0 libnl-idiag-3.0 libssl libcrypto libsystemd jansson libcap-ng libpcap
+LIBS := libbpf libnl-3.0 libnl-route-3.0 libnl-idiag-3.0 libssl libcrypto libsystemd jansson libcap-ng libpcap sqlite3 libmicrohttpd
 PKG_CFLAGS := $(shell pkg-config --cflags $(LIBS) 2>/dev/null)
 PKG_LIBS := $(shell pkg-config --libs $(LIBS) 2>/dev/null)
 
@@ -44,20 +44,21 @@ obj = $(patsubst %.c,$B/%.o,$(1))
 
 POLICY_SRC := $(wildcard daemon/policy/*.c)
 WIRE_SRC := $(wildcard daemon/wire/*.c)
+AUDIT_SRC := $(wildcard daemon/audit/*.c)
 DAEMON_SRC := $(filter-out daemon/smtpwalld.c,$(wildcard daemon/*.c))
 CTL_SRC := $(filter-out ctl/smtpwall.c,$(wildcard ctl/*.c))
 SKEL := $(patsubst %.bpf.c,$B/%.skel.h,$(wildcard bpf/*.bpf.c tests/prog/*.bpf.c))
 TEST_SRC := $(filter-out %.bpf.c,$(wildcard tests/unit/*.c tests/prog/*.c))
 TESTS := $(patsubst %.c,$B/%,$(call mains,$(TEST_SRC)))
 FUZZERS := $(patsubst %.c,$B/%,$(wildcard tests/fuzz/*.c))
-archives := $B/policy.a $B/wire.a $B/daemon.a $B/ctl.a
+archives := $B/policy.a $B/wire.a $B/audit.a $B/daemon.a $B/ctl.a
 
 ##all        the daemon and the command (what plain `make` does)
 all: $B/smtpwalld $B/smtpwall
 
-$B/smtpwalld: $B/daemon/smtpwalld.o $B/daemon.a $B/wire.a $B/policy.a
+$B/smtpwalld: $B/daemon/smtpwalld.o $B/daemon.a $B/wire.a $B/audit.a $B/policy.a
 # The command speaks to the daemon through the same codec, and reads policies with the same library.
-$B/smtpwall: $B/ctl/smtpwall.o $B/ctl.a $B/daemon/proto.o $B/wire.a $B/policy.a
+$B/smtpwall: $B/ctl/smtpwall.o $B/ctl.a $B/daemon/proto.o $B/wire.a $B/audit.a $B/policy.a
 $B/smtpwalld $B/smtpwall:
 	$(call say,LD,$@)
 	$(quiet)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
@@ -65,9 +66,10 @@ $B/smtpwalld $B/smtpwall:
 # Sources that exist, so that a removed one leaves its archive as well.
 $B/policy.a: $(call obj,$(POLICY_SRC))
 $B/wire.a: $(call obj,$(WIRE_SRC))
+$B/audit.a: $(call obj,$(AUDIT_SRC))
 $B/daemon.a: $(call obj,$(DAEMON_SRC))
 $B/ctl.a: $(call obj,$(CTL_SRC))
-$B/fuzz.a: $(patsubst %.c,$B/fuzz/%.o,$(POLICY_SRC) $(WIRE_SRC) $(DAEMON_SRC) $(CTL_SRC))
+$B/fuzz.a: $(patsubst %.c,$B/fuzz/%.o,$(POLICY_SRC) $(WIRE_SRC) $(AUDIT_SRC) $(DAEMON_SRC) $(CTL_SRC))
 $(archives) $B/fuzz.a: $B/sources
 	$(call say,AR,$@)
 	$(quiet)mkdir -p $(@D) && rm -f $@ && ar rcs $@ $(filter %.o,$^)
@@ -183,5 +185,5 @@ remember = $(shell mkdir -p $B; printf '%s\n' $(text) | cmp -s - $B/$(2) || prin
 $(call remember,$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS),flags)
 $(call remember,$(CLANG) $(BPF_CFLAGS),flags-bpf)
 $(call remember,$(CLANG) $(FUZZ_CFLAGS),flags-fuzz)
-$(call remember,$(sort $(POLICY_SRC) $(WIRE_SRC) $(DAEMON_SRC) $(CTL_SRC)),sources)
+$(call remember,$(sort $(POLICY_SRC) $(WIRE_SRC) $(AUDIT_SRC) $(DAEMON_SRC) $(CTL_SRC)),sources)
 endif
