@@ -58,7 +58,8 @@ all: $B/smtpwalld $B/smtpwall
 
 $B/smtpwalld: $B/daemon/smtpwalld.o $B/daemon.a $B/wire.a $B/audit.a $B/policy.a
 # The command speaks to the daemon through the same codec, and reads policies with the same library.
-$B/smtpwall: $B/ctl/smtpwall.o $B/ctl.a $B/daemon/proto.o $B/wire.a $B/audit.a $B/policy.a
+$B/smtpwall: $B/ctl/smtpwall.o $B/ctl.a $B/daemon/proto.o $B/daemon/members.o \
+	$B/daemon/record_json.o $B/daemon/record_line.o $B/wire.a $B/audit.a $B/policy.a
 $B/smtpwalld $B/smtpwall:
 	$(call say,LD,$@)
 	$(quiet)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)

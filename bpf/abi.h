@@ -157,9 +157,10 @@ struct sw_head {
 	struct sw_policy slot[2];
 	/* The daemon's account of events, beside no word that programs read: it is changed for each
 	   event, and outlives a daemon that is killed. */
-	__u64 instance; /* random, of these maps: a store knows by it whether it may compare */
-	__u64 taken;    /* events that a daemon has taken in hand: of the ring, and its own */
-	__u64 taken_at; /* where in the ring the last of them began */
+	__u64 instance;    /* random, of these maps: a store knows by it whether it may compare */
+	__u64 taken;       /* events that a daemon has taken in hand: of the ring, and its own */
+	__u64 taken_at[2]; /* [n & 1]: where in the ring the record began that `taken` counts as its
+			      n-th, from 0; all ones: it was the daemon's own */
 };
 
 /* For people: the daemon's memory of each rule, slot * SW_RULES_MAX + index. Kernel programs never
@@ -187,7 +188,7 @@ SW_SIZE(struct sw_prefix_key, 20);
 SW_SIZE(struct sw_pattern, 88);
 SW_SIZE(struct sw_policy, 16 + 2 * 8192 + 9 * 64 + 64 + 2 * (8 + 272) + 8 + SW_PATTERNS_MAX * 88 +
 				  65536 + 1024 + 10240);
-SW_SIZE(struct sw_head, 32 + 2 * sizeof(struct sw_policy) + 24);
+SW_SIZE(struct sw_head, 32 + 2 * sizeof(struct sw_policy) + 32);
 SW_SIZE(struct sw_rule_info, 776);
 SW_SIZE(struct sw_policy_info, 4136);
 #undef SW_SIZE

@@ -10,6 +10,7 @@
 
 #include "daemon/control.h"
 #include "daemon/proto.h"
+#include "daemon/record_json.h"
 
 const struct sw_control_limits sw_control_limits = {
 	.connections = 128,
@@ -46,7 +47,7 @@ struct sw_control {
 	char *path;
 	gid_t group;
 	const struct sw_control_limits *limits;
-	const struct sw_history *history;
+	struct sw_trail *trail;
 	sw_control_handler *handler;
 	void *data;
 	struct conn *conns;
@@ -104,32 +105,53 @@ static int append_message(struct conn *conn, json_t *message)
 	return frame ? append(conn, frame, length) : -ENOMEM;
 }
 
+static int append_record(struct conn *conn, const struct sw_record *record)
+{
+	json_t *event = sw_record_json(record);
+
+	return append_message(conn,
+			      json_pack("{s:i, s:o}", "status", SW_STATUS_OK, "event", event));
+}
+
+/* Events of the trail that are before `end`. -errno; 0; 1: there may be more. */
+static int append_records(struct conn *conn, uint64_t end)
+{
+	struct sw_stream *stream = &conn->stream;
+	char packed[2 * SW_PACKED_MAX];
+	struct sw_record record;
+	uint64_t lost;
+	size_t size =
+		sw_trail_read(conn->control->trail, &stream->next, packed, sizeof(packed), &lost);
+	int error = 0;
+
+	if (lost)
+		error = append_message(conn, json_pack("{s:i, s:I}", "status", SW_STATUS_OK, "lost",
+						       (json_int_t)lost));
+	for (size_t at = 0, n; !error && at < size; at += n) {
+		n = sw_record_unpack(packed + at, size - at, &record);
+		if (!n || record.id >= end)
+			break;
+		if (record.time_ns >= stream->since_ns)
+			error = append_record(conn, &record);
+	}
+	return error ? error : size != 0;
+}
+
 /* The next events into the empty buffer. */
 static int fill_stream(struct conn *conn)
 {
-	const struct sw_history *history = conn->control->history;
 	struct sw_stream *stream = &conn->stream;
-	uint64_t end = stream->follow ? history->next : stream->end;
-	int error = 0;
+	uint64_t end = stream->follow ? UINT64_MAX : stream->end;
+	int more = 1;
 
-	if (stream->next < history->first) {
-		error = append_message(conn,
-				       json_pack("{s:i, s:I}", "status", SW_STATUS_OK, "lost",
-						 (json_int_t)(history->first - stream->next)));
-		stream->next = history->first;
-	}
-	while (!error && stream->next < end && conn->out_length < STREAM_CHUNK) {
-		const struct sw_history_entry *entry = sw_history_get(history, stream->next++);
-
-		if (entry && entry->time_ns >= stream->since_ns)
-			error = append(conn, entry->frame, entry->length);
-	}
-	if (!error && !stream->follow && stream->next >= end) {
+	while (more > 0 && stream->next < end && conn->out_length < STREAM_CHUNK)
+		more = append_records(conn, end);
+	if (more >= 0 && !stream->follow && stream->next >= end) {
 		stream->wanted = false;
-		error = append_message(conn,
-				       json_pack("{s:i, s:b}", "status", SW_STATUS_OK, "end", 1));
+		more = append_message(conn,
+				      json_pack("{s:i, s:b}", "status", SW_STATUS_OK, "end", 1));
 	}
-	return error;
+	return more < 0 ? more : 0;
 }
 
 static void drop_buffer(struct conn *conn)
@@ -492,7 +514,7 @@ static void close_cleanup(struct sw_control **control)
 }
 
 int sw_control_open(sd_event *loop, const char *path, gid_t group,
-		    const struct sw_control_limits *limits, const struct sw_history *history,
+		    const struct sw_control_limits *limits, struct sw_trail *trail,
 		    sw_control_handler *handler, void *data, struct sw_control **control,
 		    struct sw_fault *fault)
 {
@@ -505,7 +527,7 @@ int sw_control_open(sd_event *loop, const char *path, gid_t group,
 				   .path = strdup(path),
 				   .group = group,
 				   .limits = limits,
-				   .history = history,
+				   .trail = trail,
 				   .handler = handler,
 				   .data = data};
 	if (!new->path)

@@ -15,7 +15,7 @@
 #include <sys/types.h>
 #include <systemd/sd-event.h>
 
-#include "daemon/events.h"
+#include "daemon/audit/trail.h"
 #include "daemon/fault.h"
 
 /* What the kernel says of a peer. */
@@ -30,7 +30,7 @@ struct sw_peer {
 struct sw_stream {
 	bool wanted;
 	bool follow;       /* go on when those at hand are sent */
-	uint64_t next;     /* number of the next one (struct sw_history) */
+	uint64_t next;     /* id of the next one that is looked at */
 	uint64_t end;      /* without follow: the first that is not sent */
 	uint64_t since_ns; /* older ones are passed over; CLOCK_REALTIME, 0: none is */
 };
@@ -57,15 +57,15 @@ struct sw_control;
 
 /*
  * Makes the socket PATH, in place of one that is there (the caller holds the lock of the folder).
- * `group`: who may read besides root; (gid_t)-1: nobody. `history` and `limits` are borrowed.
+ * `group`: who may read besides root; (gid_t)-1: nobody. `trail` and `limits` are borrowed.
  */
 int sw_control_open(sd_event *loop, const char *path, gid_t group,
-		    const struct sw_control_limits *limits, const struct sw_history *history,
+		    const struct sw_control_limits *limits, struct sw_trail *trail,
 		    sw_control_handler *handler, void *data, struct sw_control **control,
 		    struct sw_fault *fault);
 void sw_control_close(struct sw_control *control);
 
-/* An event was added to the history: those who follow get it. */
+/* Events were added to the trail: those who follow get them. */
 void sw_control_wake(struct sw_control *control);
 
 /* Tries to send what is waiting, for at most `usec`; for the answer to `stop`. */

@@ -12,6 +12,7 @@
 #include <systemd/sd-event.h>
 
 #include "daemon/answer.h"
+#include "daemon/audit/trail.h"
 #include "daemon/control.h"
 #include "daemon/edge.h"
 #include "daemon/events.h"
@@ -53,7 +54,9 @@ struct sw_daemon {
 	uint8_t (*local)[16]; /* as in the map `local`, sorted */
 	size_t n_local;
 	struct sw_control *control;
-	struct sw_history *history;
+	struct sw_trail *trail;
+	bool added;                   /* to the trail, and nobody was woken yet */
+	uint64_t shown_second, shown; /* lines about events, in this second */
 	struct sw_names *names;
 	struct sw_inspector *inspector;
 	struct sw_flows *flows;

@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * events.h - the records of the ring buffer: checked, named, turned into event objects (proto.h) and
- * into lines for people; and the last of them, kept in memory. Pure but for the user data base.
+ * events.h - the records of the ring buffer: checked, named, and made into what is kept of them. Pure
+ * but for the user data base.
  */
 #ifndef SW_EVENTS_H
 #define SW_EVENTS_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include "bpf/abi.h"
+#include "daemon/audit/record.h"
 
 /* Copies a record out when it is one: version, size, ranges, ends of strings. 0 or -EINVAL. */
 int sw_event_check(const void *bytes, size_t size, struct sw_event *event);
@@ -26,7 +25,7 @@ void sw_names_free(struct sw_names *names);
 const char *sw_names_user(struct sw_names *names, uint32_t uid);
 const char *sw_names_group(struct sw_names *names, uint32_t gid);
 
-/* What an event object says besides the record. */
+/* What is said of an event besides what the kernel tells. */
 struct sw_event_about {
 	uint64_t boot_ns;                /* CLOCK_REALTIME minus CLOCK_BOOTTIME */
 	const struct sw_rule_info *rule; /* NULL: no rule decided, or it is not known any more */
@@ -35,34 +34,16 @@ struct sw_event_about {
 	const char *interface;           /* edge: its name; NULL: it is not there any more */
 };
 
-/* The event object of proto.h. NULL: out of memory. */
-json_t *sw_event_json(const struct sw_event *event, const struct sw_event_about *about);
-
-/* One line in plain words, in local time, without the newline at its end. */
-void sw_event_line(const struct sw_event *event, const struct sw_event_about *about, FILE *to);
-
-/* ---- history ---- */
-
-#define SW_HISTORY_SIZE 4096
-
-/* The last events, each as the frame that is sent for it. Numbers count from 1 without a gap;
-   [first, next) are there. */
-struct sw_history {
-	uint64_t first, next;
-	struct sw_history_entry {
-		uint64_t time_ns; /* CLOCK_REALTIME */
-		char *frame;
-		size_t length;
-	} entries[SW_HISTORY_SIZE];
+/* Room for the texts of a record, escaped. */
+struct sw_event_texts {
+	char exe[4 * SW_NAME_MAX + 1], cgroup[4 * SW_NAME_MAX + 1], unit[4 * SW_NAME_MAX + 1];
+	char comm[4 * SW_COMM_MAX + 1], interface[64 + 1], sni[1025];
+	char rule[4 * sizeof(((struct sw_rule_info *)0)->rule) + 1];
+	char sentence[4 * sizeof(((struct sw_rule_info *)0)->text) + 1];
 };
 
-struct sw_history *sw_history_new(void);
-void sw_history_free(struct sw_history *history);
-
-/* Keeps an event; `frame` passes to the history. */
-void sw_history_add(struct sw_history *history, uint64_t time_ns, char *frame, size_t length);
-
-/* NULL: not there (any more). */
-const struct sw_history_entry *sw_history_get(const struct sw_history *history, uint64_t number);
+/* What is kept of an event. The record borrows `texts` and the names in `about`. */
+void sw_event_record(const struct sw_event *event, const struct sw_event_about *about,
+		     struct sw_event_texts *texts, struct sw_record *record);
 
 #endif

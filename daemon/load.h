@@ -132,6 +132,10 @@ int sw_kernel_events_open(struct sw_kernel *kernel,
 			  struct sw_fault *fault);
 void sw_kernel_events_read(struct sw_kernel *kernel);
 
+/* The account of events (struct sw_head): one more is in hand, of the ring (called while `record` runs)
+   or of the daemon's own making. It outlives a daemon that is killed. */
+void sw_kernel_took(struct sw_kernel *kernel, bool of_ring);
+
 /* ---- connections and their first bytes ---- */
 
 /* The same for the ring buffer `samples`: `bytes` is a struct sw_sample and what follows it. They lie

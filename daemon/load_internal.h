@@ -76,6 +76,7 @@ struct sw_kernel {
 	int cpus;
 	struct sw_reader events, samples;
 	const uint64_t *samples_end;  /* mapped: how far programs have written, in bytes */
+	const uint64_t *events_read;  /* mapped: where the reader of `events` is, in bytes */
 	int wipe;                     /* the program that overwrites them; borrowed */
 	bool went_on;                 /* the maps were pinned and current when this was opened */
 	struct sw_edge_objects *edge; /* load_edge_internal.h; NULL: not open */

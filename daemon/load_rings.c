@@ -48,7 +48,32 @@ int sw_kernel_events_open(struct sw_kernel *kernel,
 			  void (*record)(void *data, const void *bytes, size_t size), void *data,
 			  struct sw_fault *fault)
 {
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	struct sw_head *head = kernel->head;
+	void *read;
+
+	/* The first page of a ring begins with the place that is read at next. */
+	read = mmap(NULL, page, PROT_READ, MAP_SHARED, sw_map_fd(kernel, SW_MAP_EVENTS), 0);
+	if (read == MAP_FAILED)
+		return sw_kernel_refused(fault, "cannot map the ring buffer", errno);
+	kernel->events_read = read;
+	/* A daemon was killed after it had counted a record and before the ring let go of it: it comes
+	   again. */
+	if (head->taken && head->taken_at[(head->taken - 1) & 1] == *kernel->events_read)
+		head->taken--;
 	return reader_open(kernel, &kernel->events, SW_MAP_EVENTS, record, data, fault);
+}
+
+void sw_kernel_took(struct sw_kernel *kernel, bool of_ring)
+{
+	struct sw_head *head = kernel->head;
+	uint64_t at = UINT64_MAX;
+
+	if (of_ring)
+		at = __atomic_load_n(kernel->events_read, __ATOMIC_RELAXED);
+	/* The place first: a daemon that is killed in between has not counted it. */
+	__atomic_store_n(&head->taken_at[head->taken & 1], at, __ATOMIC_RELAXED);
+	__atomic_store_n(&head->taken, head->taken + 1, __ATOMIC_RELEASE);
 }
 
 int sw_kernel_events_fd(const struct sw_kernel *kernel)

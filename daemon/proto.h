@@ -55,9 +55,11 @@
  *  rollback  (root) -> generation, path: the policy before is in force again
  *  stop      (root) {detach (bool)} -> then the daemon ends
  *
- *  An event: "event": {time, kind ("connect" | "packet" | "gate" | "edge"), verdict, reason, rule, line,
+ *  An event: "event": {time, id, kind ("connect" | "packet" | "gate" | "edge" | "session" | "serve" |
+ *               "elsewhere"), verdict, reason, rule, line,
  *               rule_text, scope, port, src, src_port, dst, dst_port, redirect, pid, exe, exe_note,
  *               comm, uid, gid, user, group, unit, cgroup, tls, sni, text, generation, suppressed}.
+ *               id is one more for each event, also from one daemon to the next of one store;
  *               src and src_port are null while the socket is not bound;
  *               rule is null when no rule decided; port is dst_port; tls and sni are null but for kind
  *               "gate", which has tls ("none" | "starttls" | "implicit"), sni as far as it is known,
@@ -67,6 +69,11 @@
  *               Kind "edge": scope is "edge", who sent it is null throughout (pid to cgroup), and it has
  *               the members of "gate" and interface (name, or its index as text when it is gone), mac,
  *               vlan [ids], pppoe_session (null).
+ *               Kind "session": a connection has ended that was let through; it has tls, tls_version, sni,
+ *               cipher_suite ("0x1302", null), opened (time), sent and received (bytes of payload). Kind
+ *               "serve": scope is "serve", src is the client of a server of this machine, who is told of is
+ *               the server's owner, and it has the members of "gate". Kind "elsewhere": SMTP was spoken on
+ *               a port that no rule names.
  *
  *  A flow: {pid, exe, exe_note, comm, uid, gid, user, group, unit, cgroup, src, src_port, dst,
  *               dst_port, port, redirect, rule, line, generation, state, state_words, reason, tls,

@@ -366,11 +366,10 @@ static json_t *do_why(const struct request *request)
 
 static json_t *do_events(const struct request *request)
 {
-	const struct sw_history *history = request->daemon->history;
 	struct sw_stream *stream = request->stream;
+	uint64_t last = 0, first, next;
 	const char *since;
 	bool has_last;
-	uint64_t last = 0;
 
 	if (!take_bool(request->json, "follow", &stream->follow))
 		return wrong_member("follow");
@@ -379,10 +378,11 @@ static json_t *do_events(const struct request *request)
 		return wrong_member("since");
 	if (!take_number(request->json, "last", UINT32_MAX, &last, &has_last))
 		return wrong_member("last");
-	stream->next = history->first;
-	if (has_last && last < history->next - history->first)
-		stream->next = history->next - last;
-	stream->end = history->next;
+	sw_trail_bounds(request->daemon->trail, &first, &next);
+	stream->next = first;
+	if (has_last && last < next - first)
+		stream->next = next - last;
+	stream->end = next;
 	stream->wanted = true;
 	return json_null();
 }

@@ -16,6 +16,7 @@
 #include "daemon/net.h"
 #include "daemon/policy/policy.h"
 #include "daemon/proto.h"
+#include "daemon/record_json.h"
 
 #define CHECK_USEC 2000000ull
 
@@ -41,32 +42,48 @@ void sw_daemon_incident(struct sw_daemon *daemon, const char *format, ...)
 
 /* ---- events ---- */
 
-static void keep_event(struct sw_daemon *daemon, const struct sw_event *event,
-		       const struct sw_event_about *about)
-{
-	json_t *object = sw_event_json(event, about);
-	json_t *message = json_pack("{s:i, s:o}", "status", SW_STATUS_OK, "event", object);
-	size_t length;
-	char *frame = message ? sw_frame(message, &length) : NULL;
+/* More in one second are not shown: who writes lines must not hold up who resets connections. */
+#define LINES_PER_SECOND 256
 
-	json_decref(message);
-	if (!frame) {
-		daemon->bad_records++;
-		return;
+static bool may_show(struct sw_daemon *daemon)
+{
+	uint64_t second = sw_now_ns(CLOCK_MONOTONIC) / 1000000000u;
+
+	if (second != daemon->shown_second) {
+		if (daemon->shown > LINES_PER_SECOND)
+			sw_log(SW_LOG_NOTICE,
+			       "%llu events came too fast to be shown here; \"smtpwall events\" "
+			       "has "
+			       "them",
+			       (unsigned long long)(daemon->shown - LINES_PER_SECOND));
+		daemon->shown_second = second;
+		daemon->shown = 0;
 	}
-	sw_history_add(daemon->history, event->time_ns + about->boot_ns, frame, length);
-	sw_control_wake(daemon->control);
+	return ++daemon->shown <= LINES_PER_SECOND;
 }
 
-static void show_event(const struct sw_daemon *daemon, const struct sw_event *event,
-		       const struct sw_event_about *about)
+static void print_event(const struct sw_record *record, FILE *to)
+{
+	time_t seconds = (time_t)(record->time_ns / 1000000000u);
+	char clock[16];
+	struct tm local;
+
+	if (!localtime_r(&seconds, &local) || !strftime(clock, sizeof(clock), "%T", &local))
+		strcpy(clock, "--:--:--");
+	fprintf(to, "%s  ", clock);
+	sw_record_line(record, to);
+}
+
+static void show_event(struct sw_daemon *daemon, const struct sw_record *record)
 {
 	sw_autofree char *line = NULL;
 	size_t size;
 	FILE *memory;
 
+	if (record->kind == SW_EVENT_SESSION || !may_show(daemon))
+		return;
 	if (daemon->options.foreground) {
-		sw_event_line(event, about, stdout);
+		print_event(record, stdout);
 		putchar('\n');
 		fflush(stdout);
 		return;
@@ -74,9 +91,19 @@ static void show_event(const struct sw_daemon *daemon, const struct sw_event *ev
 	memory = open_memstream(&line, &size);
 	if (!memory)
 		return;
-	sw_event_line(event, about, memory);
+	print_event(record, memory);
 	fclose(memory);
 	sw_log(SW_LOG_NOTICE, "%s", line);
+}
+
+/* What was added since the last time is for everybody who waits. */
+static void tell_readers(struct sw_daemon *daemon)
+{
+	if (!daemon->added)
+		return;
+	daemon->added = false;
+	sw_trail_wake(daemon->trail);
+	sw_control_wake(daemon->control);
 }
 
 /* The backstop dropped the first packet of a connection (a NAT rule sent it to a guarded port, or it
@@ -111,6 +138,8 @@ void sw_daemon_event(struct sw_daemon *daemon, const struct sw_event *event)
 {
 	const struct sw_facts *facts = sw_flows_find(daemon->flows, event->cookie);
 	struct sw_event_about about = {};
+	struct sw_event_texts texts;
+	struct sw_record record;
 
 	about.boot_ns = sw_now_ns(CLOCK_REALTIME) - sw_now_ns(CLOCK_BOOTTIME);
 	if (event->rule != SW_RULE_NONE)
@@ -123,10 +152,12 @@ void sw_daemon_event(struct sw_daemon *daemon, const struct sw_event *event)
 	}
 	about.user = sw_names_user(daemon->names, event->caller.uid);
 	about.group = sw_names_group(daemon->names, event->caller.gid);
-	if (event->kind == SW_EVENT_GATE && facts && facts->has_client)
+	if (facts && facts->has_client)
 		about.sni = facts->client.sni;
-	keep_event(daemon, event, &about);
-	show_event(daemon, event, &about);
+	sw_event_record(event, &about, &texts, &record);
+	sw_trail_add(daemon->trail, &record);
+	daemon->added = true;
+	show_event(daemon, &record);
 }
 
 /* What a server did in its handshake: the client's hello, which says for whom it was meant, may lie in the
@@ -149,6 +180,7 @@ void sw_daemon_record(void *data, const void *bytes, size_t size)
 		daemon->bad_records++;
 		return;
 	}
+	sw_kernel_took(daemon->kernel, true);
 	/* First of all: a program waits for this, people can wait for the rest. */
 	if (event.kind == SW_EVENT_GATE && event.verdict == SW_VERDICT_RESET)
 		sw_daemon_reset(daemon, &event);
@@ -167,6 +199,7 @@ static int on_events(sd_event_source *source, int fd, uint32_t events, void *dat
 	sw_kernel_events_read(daemon->kernel);
 	/* Their source comes last: a flood of events would keep them for ever. */
 	sw_daemon_read_samples(daemon);
+	tell_readers(daemon);
 	return 0;
 }
 
@@ -176,6 +209,7 @@ static int on_samples(sd_event_source *source, int fd, uint32_t events, void *da
 	(void)fd;
 	(void)events;
 	sw_daemon_read_samples(data);
+	tell_readers(data);
 	return 0;
 }
 
@@ -253,6 +287,8 @@ void sw_daemon_check(struct sw_daemon *daemon)
 		report_hook(daemon, &daemon->hooks[i], &states[i]);
 	memcpy(daemon->hooks, states, sizeof(states));
 	sw_edges_check(daemon->edges);
+	/* Reading for `status` or `flows` takes events in as well. */
+	tell_readers(daemon);
 }
 
 static int on_check(sd_event_source *source, uint64_t usec, void *data)

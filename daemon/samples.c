@@ -71,6 +71,7 @@ static void condemn(struct sw_daemon *daemon, struct sw_facts *facts, const stru
 	/* What could not be ended, in another network namespace, goes on: so it is said to be recorded. */
 	facts->recorded = recorded || !sw_daemon_reset(daemon, &event);
 	event.verdict = facts->recorded ? SW_VERDICT_AUDIT : SW_VERDICT_RESET;
+	sw_kernel_took(daemon->kernel, false);
 	sw_daemon_event(daemon, &event);
 }
 

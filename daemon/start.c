@@ -20,6 +20,9 @@
 /* Members of this group may read what the daemon knows. */
 #define READERS_GROUP "smtpwall"
 
+/* Some 25,000 events: half a second of as many as the kernel can tell of. */
+#define TRAIL_BYTES (8u << 20)
+
 static void source_cleanup(struct sw_source *source)
 {
 	sw_source_free(source);
@@ -187,7 +190,7 @@ static int open_control(struct sw_daemon *daemon, struct sw_fault *fault)
 	if (asprintf(&path, "%s/control", daemon->options.run_dir) < 0)
 		return sw_fault(fault, SW_EXIT_KERNEL, "out of memory");
 	return sw_control_open(daemon->loop, path, readers ? readers->gr_gid : (gid_t)-1,
-			       &sw_control_limits, daemon->history, sw_daemon_request, daemon,
+			       &sw_control_limits, daemon->trail, sw_daemon_request, daemon,
 			       &daemon->control, fault);
 }
 
@@ -199,17 +202,23 @@ static int open_parts(struct sw_daemon *daemon, struct sw_fault *fault)
 		return sw_fault(fault, SW_EXIT_KERNEL, "cannot make an event loop: %s",
 				strerror(-error));
 	daemon->policy_path = absolute(daemon->options.policy);
-	daemon->history = sw_history_new();
 	daemon->names = sw_names_new();
 	daemon->flows = sw_flows_new();
 	daemon->answers = sw_answers_new(daemon->loop);
-	if (!daemon->policy_path || !daemon->history || !daemon->names || !daemon->flows ||
-	    !daemon->answers)
+	if (!daemon->policy_path || !daemon->names || !daemon->flows || !daemon->answers)
 		return sw_fault(fault, SW_EXIT_KERNEL, "out of memory");
 	daemon->inspector = sw_inspector_new(fault);
 	if (!daemon->inspector)
 		return -1;
 	return sw_addresses_open(&daemon->addresses, fault);
+}
+
+static int open_trail(struct sw_daemon *daemon, struct sw_fault *fault)
+{
+	daemon->trail = sw_trail_new(TRAIL_BYTES, 0);
+	if (!daemon->trail)
+		return sw_fault(fault, SW_EXIT_KERNEL, "out of memory");
+	return 0;
 }
 
 /* Ports in numbers: "25, 465 and 587"; empty when there is none. */
@@ -317,6 +326,7 @@ int sw_daemon_start(struct sw_daemon *daemon, struct sw_fault *fault)
 {
 	daemon->since_ns = sw_now_ns(CLOCK_REALTIME);
 	if (open_parts(daemon, fault) < 0 || prepare(daemon, fault) < 0 ||
+	    open_trail(daemon, fault) < 0 ||
 	    sw_kernel_open(daemon->options.pin_dir, daemon->cgroup_fd, &daemon->kernel, fault) <
 		    0 ||
 	    resume_slots(daemon, fault) < 0)
@@ -345,6 +355,9 @@ int sw_daemon_start(struct sw_daemon *daemon, struct sw_fault *fault)
 void sw_daemon_end(struct sw_daemon *daemon)
 {
 	sw_control_close(daemon->control);
+	if (daemon->trail)
+		sw_trail_close(daemon->trail);
+	sw_trail_free(daemon->trail);
 	sw_addresses_close(daemon->addresses);
 	sd_event_source_disable_unref(daemon->check_timer);
 	sd_event_source_disable_unref(daemon->confirm_timer);
@@ -355,7 +368,6 @@ void sw_daemon_end(struct sw_daemon *daemon)
 	/* Made by a start that then failed: an empty folder goes, one with pins cannot. */
 	if (!daemon->attached && daemon->pin_lock >= 0)
 		rmdir(daemon->options.pin_dir);
-	sw_history_free(daemon->history);
 	sw_names_free(daemon->names);
 	sw_flows_free(daemon->flows);
 	sw_inspector_free(daemon->inspector);

@@ -30,10 +30,12 @@ static const struct sw_control_limits limits = {
 	.idle_usec = 3000000,
 };
 
+#define TRAIL (256 << 10) /* bytes */
+
 struct world {
 	char folder[32], path[64];
 	sd_event *loop;
-	struct sw_history *history;
+	struct sw_trail *trail;
 	struct sw_control *control;
 	struct sw_peer peer; /* of the last request */
 	size_t n_fds;
@@ -53,8 +55,7 @@ static json_t *handle(void *data, const struct sw_peer *peer, const json_t *requ
 	if (json_is_true(json_object_get(request, "stream"))) {
 		stream->wanted = true;
 		stream->follow = json_is_true(json_object_get(request, "follow"));
-		stream->next = world->history->first;
-		stream->end = world->history->next;
+		sw_trail_bounds(world->trail, &stream->next, &stream->end);
 		return json_null();
 	}
 	if (big) {
@@ -75,9 +76,9 @@ static int setup(void **state)
 	snprintf(world->folder, sizeof(world->folder), "/tmp/sw-control-XXXXXX");
 	assert_non_null(mkdtemp(world->folder));
 	snprintf(world->path, sizeof(world->path), "%s/control", world->folder);
-	world->history = sw_history_new();
+	world->trail = sw_trail_new(TRAIL, 0);
 	assert_int_equal(sd_event_new(&world->loop), 0);
-	if (sw_control_open(world->loop, world->path, (gid_t)-1, &limits, world->history, handle,
+	if (sw_control_open(world->loop, world->path, (gid_t)-1, &limits, world->trail, handle,
 			    world, &world->control, &fault) < 0)
 		fail_msg("%s", fault.text);
 	*state = world;
@@ -91,7 +92,7 @@ static int teardown(void **state)
 	sw_control_close(world->control);
 	assert_int_equal(access(world->path, F_OK), -1);
 	sd_event_unref(world->loop);
-	sw_history_free(world->history);
+	sw_trail_free(world->trail);
 	rmdir(world->folder);
 	free(world);
 	return 0;
@@ -160,12 +161,12 @@ static json_int_t hear_status(struct world *world, int fd)
 
 static void add_event(struct world *world, int number)
 {
-	json_auto_t *message = json_pack("{s:i, s:i}", "status", 0, "number", number);
-	size_t length;
-	char *frame = sw_frame(message, &length);
+	struct sw_record record;
 
-	assert_non_null(frame);
-	sw_history_add(world->history, (uint64_t)number, frame, length);
+	sw_record_init(&record);
+	record.pid = (uint32_t)number;
+	record.time_ns = (uint64_t)number;
+	assert_int_equal(sw_trail_add(world->trail, &record), number);
 	sw_control_wake(world->control);
 }
 
@@ -380,12 +381,17 @@ static void test_timeouts(void **state)
 	assert_int_equal(hear_status(world, follower), 0);
 }
 
+static json_int_t number_of(const json_t *message)
+{
+	return json_integer_value(json_object_get(json_object_get(message, "event"), "id"));
+}
+
 static void expect_event(struct world *world, int fd, int number)
 {
 	json_auto_t *event = hear(world, fd);
 
 	assert_non_null(event);
-	assert_int_equal(json_integer_value(json_object_get(event, "number")), number);
+	assert_int_equal(number_of(event), number);
 }
 
 static void test_stream(void **state)
@@ -425,7 +431,7 @@ static void test_slow_reader(void **state)
 {
 	struct world *world = *state;
 	sw_autoclose int fd = dial(world);
-	const int total = 5 * SW_HISTORY_SIZE;
+	const int total = 4 * TRAIL / 200;
 	int seen = 0, last = 0;
 	json_int_t lost = 0;
 
@@ -435,14 +441,13 @@ static void test_slow_reader(void **state)
 		add_event(world, i);
 	while (last < total) {
 		json_auto_t *message = hear(world, fd);
-		const json_t *number = json_object_get(message, "number");
+		json_int_t number = number_of(message);
 
 		assert_non_null(message);
 		lost += json_integer_value(json_object_get(message, "lost"));
 		if (number) {
-			assert_int_equal(json_integer_value(number),
-					 last + 1 + lost - (last - seen));
-			last = (int)json_integer_value(number);
+			assert_int_equal(number, last + 1 + lost - (last - seen));
+			last = (int)number;
 			seen++;
 		}
 	}

@@ -1,57 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Records of the kernel: what is taken for one, how it is named, and the history of the last. */
+/* Records of the kernel: what is taken for one, and what is said of it. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
-#include <time.h>
-
-#include "daemon/base.h"
-#include "daemon/events.h"
-#include "daemon/proto.h"
-#include "tests/unit/expect_json.h"
-
-static const struct sw_rule_info rule = {
-	.line = 14,
-	.rule = "reject \"Port 25 is closed here.\"",
-	.text = "Port 25 is closed here.",
-};
-
-static const struct sw_event_about about = {
-	.boot_ns = 1700000000000000000ull,
-	.rule = &rule,
-	.user = "www-data",
-	.group = "www-data",
-};
-
-static struct sw_event sample(void)
-{
-	struct sw_event event = {
-		.version = SW_ABI_VERSION,
-		.size = sizeof(event),
-		.kind = SW_EVENT_CONNECT,
-		.verdict = SW_VERDICT_REJECT,
-		.reason = SW_REASON_NOT_PERMITTED,
-		.family = 4,
-		.time_ns = 5123456789,
-		.generation = 3,
-		.rule = 1,
-		.dst_port = 25,
-		.dst = {[10] = 0xff, 0xff, 203, 0, 113, 5},
-		.caller = {.pid = 77,
-			   .uid = 33,
-			   .gid = 33,
-			   .comm = "php8.2",
-			   .exe = "/usr/bin/php8.2",
-			   .cgroup = "/system.slice/php8.2-fpm.service"},
-	};
-
-	return event;
-}
+#include "tests/unit/event_samples.h"
 
 static void test_check(void **state)
 {
@@ -103,7 +61,7 @@ static void test_check_refuses(void **state)
 static void test_object(void **state)
 {
 	struct sw_event event = sample();
-	json_auto_t *object = sw_event_json(&event, &about);
+	json_auto_t *object = object_of(&event, &about);
 
 	(void)state;
 	assert_non_null(object);
@@ -144,7 +102,7 @@ static void test_object_unknown(void **state)
 	(void)state;
 	event.rule = SW_RULE_NONE;
 	event.caller = (struct sw_caller){.uid = ~0u, .gid = ~0u, .flags = SW_CALLER_WORKER};
-	object = sw_event_json(&event, &nothing);
+	object = object_of(&event, &nothing);
 	expect_text(object, "rule", NULL);
 	expect_text(object, "line", NULL);
 	expect_text(object, "uid", NULL);
@@ -165,12 +123,12 @@ static void test_object_redirect(void **state)
 	event.src_port = 40000;
 	memcpy(event.src, (uint8_t[16]){[10] = 0xff, 0xff, 192, 0, 2, 1}, 16);
 	memcpy(event.new_dst, (uint8_t[16]){[10] = 0xff, 0xff, 127, 0, 0, 1}, 16);
-	four = sw_event_json(&event, &about);
+	four = object_of(&event, &about);
 	expect_text(four, "redirect", "127.0.0.1:2525");
 	expect_text(four, "src", "192.0.2.1");
 	expect_number(four, "src_port", 40000);
 	memcpy(event.new_dst, (uint8_t[16]){[15] = 1}, 16);
-	six = sw_event_json(&event, &about);
+	six = object_of(&event, &about);
 	expect_text(six, "redirect", "[::1]:2525");
 }
 
@@ -186,35 +144,15 @@ static void test_object_answer(void **state)
 	assert_non_null(to);
 	event.new_port = 44991;
 	memcpy(event.new_dst, (uint8_t[16]){[10] = 0xff, 0xff, 127, 0, 0, 1}, 16);
-	object = sw_event_json(&event, &about);
+	object = object_of(&event, &about);
 	expect_text(object, "redirect", NULL);
-	sw_event_line(&event, &about, to);
+	line_of(&event, &about, to);
 	fclose(to);
 	assert_non_null(strstr(line, "port 25 (and told so): line 14"));
 	assert_null(strstr(line, "44991"));
 }
 
 /* ---- the gate ---- */
-
-static const struct sw_rule_info tls_rule = {.line = 12, .rule = "require tls"};
-static const struct sw_event_about gate_about = {
-	.boot_ns = 1700000000000000000ull,
-	.rule = &tls_rule,
-	.user = "www-data",
-	.sni = "mail.example.net",
-};
-
-static struct sw_event gate_sample(uint8_t reason)
-{
-	struct sw_event event = sample();
-
-	event.kind = SW_EVENT_GATE;
-	event.verdict = SW_VERDICT_RESET;
-	event.reason = reason;
-	event.dst_port = 587;
-	event.src_port = 40000;
-	return event;
-}
 
 static void test_object_gate(void **state)
 {
@@ -225,7 +163,7 @@ static void test_object_gate(void **state)
 	event.verb = SW_VERB_AUTH;
 	event.verb_length = 4;
 	event.mechanism = SW_MECHANISM_PLAIN;
-	object = sw_event_json(&event, &gate_about);
+	object = object_of(&event, &gate_about);
 	expect_text(object, "kind", "gate");
 	expect_text(object, "verdict", "reset");
 	expect_text(object, "reason", "cleartext_command");
@@ -238,21 +176,21 @@ static void test_object_gate(void **state)
 	/* The letters that were seen and not one more. */
 	event.verb_length = 1;
 	event.mechanism = SW_MECHANISM_NONE;
-	cut = sw_event_json(&event, &gate_about);
+	cut = object_of(&event, &gate_about);
 	expect_text(cut, "verb", "A");
 	expect_number(cut, "verb_length", 1);
 	event = gate_sample(SW_REASON_TLS_TOO_OLD);
 	event.from_server = 1;
 	event.tls = SW_TLS_STARTTLS;
 	event.tls_version = 0x0301;
-	server = sw_event_json(&event, &about);
+	server = object_of(&event, &about);
 	expect_text(server, "from", "server");
 	expect_text(server, "tls", "starttls");
 	expect_text(server, "tls_version", "0x0301");
 	expect_text(server, "verb", NULL);
 	expect_text(server, "sni", NULL);
 	event = gate_sample(SW_REASON_CLEARTEXT_COMMAND);
-	unknown = sw_event_json(&event, &about);
+	unknown = object_of(&event, &about);
 	expect_text(unknown, "verb", NULL);
 }
 
@@ -269,119 +207,14 @@ static void test_hostile_names(void **state)
 	strcpy(event.caller.exe, "/tmp/a\n12:00:00  passed\x1b[2J\xff\xe2\x80\xae");
 	strcpy(event.caller.comm, "\r\x80");
 	strcpy(event.caller.cgroup, "/x\ty.service");
-	object = sw_event_json(&event, &about);
+	object = object_of(&event, &about);
 	expect_text(object, "exe", "/tmp/a\\x0a12:00:00  passed\\x1b[2J\\xff\\u{202e}");
 	expect_text(object, "comm", "\\x0d\\x80");
 	expect_text(object, "unit", "x\\x09y.service");
-	sw_event_line(&event, &about, to);
+	line_of(&event, &about, to);
 	fclose(to);
 	for (const char *at = line; *at; at++)
 		assert_true((unsigned char)*at >= 0x20 && (unsigned char)*at < 0x7f);
-}
-
-static void expect_line(const struct sw_event *event, const struct sw_event_about *with,
-			const char *expected)
-{
-	char line[4096] = "";
-	FILE *to = fmemopen(line, sizeof(line), "w");
-
-	assert_non_null(to);
-	sw_event_line(event, with, to);
-	fclose(to);
-	assert_string_equal(line, expected);
-}
-
-static void test_line(void **state)
-{
-	struct sw_event event = sample();
-
-	(void)state;
-	expect_line(
-		&event, &about,
-		"22:13:25  refused  user www-data (/usr/bin/php8.2, unit php8.2-fpm.service) -> "
-		"203.0.113.5 port 25: line 14: reject \"Port 25 is closed here.\"");
-	event.suppressed = 3;
-	event.caller.exe[0] = '\0';
-	event.caller.cgroup[0] = '\0';
-	expect_line(&event, &about,
-		    "22:13:25  refused  user www-data (php8.2) -> 203.0.113.5 port 25: line 14: "
-		    "reject \"Port 25 is closed here.\" (and 3 more like it)");
-}
-
-#define GATE_LINE                                                                                  \
-	"22:13:25  reset  user www-data (/usr/bin/php8.2, unit php8.2-fpm.service) -> "            \
-	"203.0.113.5 port 587: line 12: require tls: "
-
-static void test_line_gate(void **state)
-{
-	static const struct {
-		struct sw_event event;
-		const char *words;
-	} cases[] = {
-		{{.reason = SW_REASON_CLEARTEXT_COMMAND,
-		  .verb = SW_VERB_AUTH,
-		  .verb_length = 4,
-		  .mechanism = SW_MECHANISM_PLAIN},
-		 GATE_LINE "AUTH PLAIN was sent before TLS began"},
-		{{.reason = SW_REASON_CLEARTEXT_COMMAND, .verb = SW_VERB_AUTH, .verb_length = 1},
-		 GATE_LINE "a command that begins with A was sent before TLS began"},
-		{{.reason = SW_REASON_CLEARTEXT_COMMAND},
-		 GATE_LINE "a command was sent before TLS began"},
-		{{.reason = SW_REASON_STARTTLS_STRIPPED, .verb = SW_VERB_MAIL, .verb_length = 4},
-		 GATE_LINE "MAIL was sent without TLS, as the server did not offer STARTTLS"},
-		{{.reason = SW_REASON_STARTTLS_INJECTION},
-		 GATE_LINE "plain bytes were sent behind STARTTLS"},
-		{{.reason = SW_REASON_STARTTLS_INJECTION, .from_server = 1},
-		 GATE_LINE "the server sent what was not asked for before TLS began"},
-		{{.reason = SW_REASON_NOT_TLS, .verb = SW_VERB_EHLO, .verb_length = 4},
-		 GATE_LINE "EHLO was sent where TLS was due"},
-		{{.reason = SW_REASON_NOT_TLS}, GATE_LINE "what was sent is not TLS"},
-		{{.reason = SW_REASON_NOT_TLS, .from_server = 1},
-		 GATE_LINE "the server's answer to the ClientHello is not TLS"},
-		{{.reason = SW_REASON_TLS_TOO_OLD, .from_server = 1, .tls_version = 0x0302},
-		 GATE_LINE "the server chose TLS 1.1"},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sw_count(cases); i++) {
-		struct sw_event event = gate_sample(cases[i].event.reason);
-
-		event.verb = cases[i].event.verb;
-		event.verb_length = cases[i].event.verb_length;
-		event.mechanism = cases[i].event.mechanism;
-		event.from_server = cases[i].event.from_server;
-		event.tls_version = cases[i].event.tls_version;
-		expect_line(&event, &gate_about, cases[i].words);
-	}
-}
-
-static void test_line_verdicts(void **state)
-{
-	static const struct {
-		uint8_t verdict, reason;
-		const char *word;
-	} cases[] = {
-		{SW_VERDICT_ALLOW, SW_REASON_NONE, "passed"},
-		{SW_VERDICT_DROP, SW_REASON_NOT_PERMITTED, "refused"},
-		{SW_VERDICT_AUDIT, SW_REASON_NOT_PERMITTED, "would be refused"},
-		{SW_VERDICT_AUDIT, SW_REASON_NONE, "recorded"},
-		{SW_VERDICT_RESET, SW_REASON_EXISTING, "reset"},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sw_count(cases); i++) {
-		struct sw_event event = sample();
-		char line[4096] = "";
-		FILE *to = fmemopen(line, sizeof(line), "w");
-
-		assert_non_null(to);
-		event.verdict = cases[i].verdict;
-		event.reason = cases[i].reason;
-		sw_event_line(&event, &about, to);
-		fclose(to);
-		assert_memory_equal(line + strlen("22:13:25  "), cases[i].word,
-				    strlen(cases[i].word));
-	}
 }
 
 static void test_names(void **state)
@@ -394,60 +227,108 @@ static void test_names(void **state)
 	assert_string_equal(sw_names_group(names, 0), "root");
 	/* the second time from memory; and one that takes the same place in the table */
 	assert_string_equal(sw_names_user(names, 0), "root");
-	assert_null(sw_names_user(names, 4000000000u - 4000000000u % 256));
+	assert_null(sw_names_user(names, 4000000000u - 4000000000u % 4096));
 	assert_string_equal(sw_names_user(names, 0), "root");
 	assert_null(sw_names_user(names, UINT32_MAX));
 	sw_names_free(names);
 }
 
-static void test_history(void **state)
+/* ---- sessions, and what this machine serves ---- */
+
+static void test_session(void **state)
 {
-	struct sw_history *history = sw_history_new();
+	static const struct sw_rule_info allow = {.line = 7, .rule = "allow from mta"};
+	struct sw_event_about with = about;
+	struct sw_event event = sample();
+	json_auto_t *object = NULL;
 
 	(void)state;
-	assert_non_null(history);
-	assert_null(sw_history_get(history, 0));
-	assert_null(sw_history_get(history, 1));
-	for (uint64_t i = 1; i <= SW_HISTORY_SIZE + 10; i++) {
-		char *frame = malloc(1);
+	with.rule = &allow;
+	with.sni = "mx.example.net";
+	event.kind = SW_EVENT_SESSION;
+	event.verdict = SW_VERDICT_ALLOW;
+	event.reason = SW_REASON_NONE;
+	event.tls = SW_TLS_STARTTLS;
+	event.tls_version = 0x0304;
+	event.cipher = 0x1302;
+	event.opened_ns = 123456789;
+	event.sent = 4711;
+	event.received = 812;
+	object = object_of(&event, &with);
+	expect_text(object, "kind", "session");
+	expect_text(object, "tls", "starttls");
+	expect_text(object, "tls_version", "0x0304");
+	expect_text(object, "cipher_suite", "0x1302");
+	expect_text(object, "opened", "2023-11-14T22:13:20.123456Z");
+	expect_text(object, "sni", "mx.example.net");
+	expect_number(object, "sent", 4711);
+	expect_number(object, "received", 812);
+	assert_null(json_object_get(object, "verb"));
+	expect_line(&event, &with,
+		    "ended  user www-data (/usr/bin/php8.2, unit php8.2-fpm.service) -> "
+		    "203.0.113.5 port 25: TLS 1.3, 5.000 s, 4711 bytes sent, 812 received: line 7: "
+		    "allow from mta");
+}
 
-		assert_non_null(frame);
-		sw_history_add(history, i * 100, frame, 1);
-	}
-	assert_int_equal(history->first, 11);
-	assert_int_equal(history->next, SW_HISTORY_SIZE + 11);
-	assert_null(sw_history_get(history, 10));
-	assert_int_equal(sw_history_get(history, 11)->time_ns, 1100);
-	assert_int_equal(sw_history_get(history, SW_HISTORY_SIZE + 10)->time_ns,
-			 (SW_HISTORY_SIZE + 10) * 100);
-	assert_null(sw_history_get(history, SW_HISTORY_SIZE + 11));
-	sw_history_free(history);
+static void test_served(void **state)
+{
+	static const struct sw_rule_info rule_of = {.line = 20, .scope = 2, .rule = "audit"};
+	struct sw_event_about with = about;
+	struct sw_event event = gate_sample(SW_REASON_CLEARTEXT_COMMAND);
+	json_auto_t *object = NULL, *forgotten = NULL;
+
+	(void)state;
+	with.rule = &rule_of;
+	event.kind = SW_EVENT_SERVE;
+	event.served = 1;
+	event.verdict = SW_VERDICT_AUDIT;
+	event.verb = SW_VERB_AUTH;
+	event.verb_length = 4;
+	event.mechanism = SW_MECHANISM_LOGIN;
+	memcpy(event.src, (uint8_t[16]){[10] = 0xff, 0xff, 192, 0, 2, 7}, 16);
+	object = object_of(&event, &with);
+	expect_text(object, "kind", "serve");
+	expect_text(object, "scope", "serve");
+	expect_text(object, "src", "192.0.2.7");
+	expect_text(object, "verb", "AUTH LOGIN");
+	expect_line(
+		&event, &with,
+		"recorded  192.0.2.7 port 40000 -> user www-data (/usr/bin/php8.2, unit "
+		"php8.2-fpm.service), 203.0.113.5 port 587: line 20: audit: AUTH LOGIN was sent "
+		"before TLS began");
+	with.rule = NULL;
+	forgotten = object_of(&event, &with);
+	expect_text(forgotten, "scope", "serve");
+}
+
+static void test_elsewhere(void **state)
+{
+	struct sw_event event = sample();
+	json_auto_t *object = NULL;
+
+	(void)state;
+	event.kind = SW_EVENT_ELSEWHERE;
+	event.verdict = SW_VERDICT_AUDIT;
+	event.reason = SW_REASON_SMTP_ELSEWHERE;
+	event.rule = SW_RULE_NONE;
+	event.dst_port = 2526;
+	object = object_of(&event, &(struct sw_event_about){});
+	expect_text(object, "kind", "elsewhere");
+	expect_text(object, "reason", "smtp_elsewhere");
+	expect_text(object, "rule", NULL);
+	expect_text(object, "tls", NULL);
+	expect_line(
+		&event, &(struct sw_event_about){},
+		"recorded  user 33 (/usr/bin/php8.2, unit php8.2-fpm.service) -> 203.0.113.5 port "
+		"2526: SMTP was spoken on a port that no rule names.");
 }
 
 /* ---- the edge ---- */
 
-static const struct sw_rule_info edge_rule = {
-	.line = 9, .scope = 1, .rule = "reject \"Port 25 is closed here.\""};
-static const struct sw_event_about edge_about = {
-	.boot_ns = 1700000000000000000ull, .rule = &edge_rule, .interface = "tap3"};
-
-static struct sw_event edge_sample(void)
-{
-	struct sw_event event = sample();
-
-	event.kind = SW_EVENT_EDGE;
-	event.caller = (struct sw_caller){};
-	event.src_port = 40000;
-	memcpy(event.src, (uint8_t[16]){[10] = 0xff, 0xff, 192, 0, 2, 7}, 16);
-	event.interface = 7;
-	memcpy(event.mac, (uint8_t[6]){0x52, 0x54, 0, 0x12, 0x34, 0x56}, 6);
-	return event;
-}
-
 static void test_object_edge(void **state)
 {
 	struct sw_event event = edge_sample();
-	json_auto_t *object = sw_event_json(&event, &edge_about), *tagged = NULL;
+	json_auto_t *object = object_of(&event, &edge_about), *tagged = NULL;
 	static const char *const nobody[] = {"pid", "exe",  "exe_note", "comm", "uid",
 					     "gid", "user", "group",    "unit", "cgroup"};
 
@@ -469,7 +350,7 @@ static void test_object_edge(void **state)
 	event.vlan[1] = 7;
 	event.session = 17;
 	event.rule = SW_RULE_NONE;
-	tagged = sw_event_json(&event, &(struct sw_event_about){});
+	tagged = object_of(&event, &(struct sw_event_about){});
 	expect_text(tagged, "scope", "edge");
 	expect_text(tagged, "interface", "7");
 	expect_text(tagged, "mac", NULL);
@@ -478,71 +359,17 @@ static void test_object_edge(void **state)
 	expect_number(tagged, "pppoe_session", 17);
 }
 
-static void test_line_edge(void **state)
-{
-	struct sw_event event = edge_sample();
-
-	(void)state;
-	event.suppressed = 3998;
-	expect_line(&event, &edge_about,
-		    "22:13:25  refused  192.0.2.7 port 40000 (tap3, 52:54:00:12:34:56) -> "
-		    "203.0.113.5 port "
-		    "25: line 9: reject \"Port 25 is closed here.\" (and 3998 more like it)");
-	event.suppressed = 0;
-	event.vlan[0] = 100;
-	event.session = 17;
-	event.verdict = SW_VERDICT_DROP;
-	expect_line(
-		&event, &edge_about,
-		"22:13:25  dropped  192.0.2.7 port 40000 (tap3, 52:54:00:12:34:56, VLAN 100, PPPoE "
-		"session 17) -> 203.0.113.5 port 25: line 9: reject \"Port 25 is closed "
-		"here.\"");
-}
-
-static void test_line_edge_gate(void **state)
-{
-	const struct sw_event_about nothing = {.boot_ns = about.boot_ns};
-	struct sw_event event = edge_sample();
-
-	(void)state;
-	memset(event.mac, 0, sizeof(event.mac));
-	event.rule = SW_RULE_NONE;
-	event.verdict = SW_VERDICT_RESET;
-	event.reason = SW_REASON_CLEARTEXT_COMMAND;
-	event.verb = SW_VERB_AUTH;
-	event.verb_length = 4;
-	event.mechanism = SW_MECHANISM_PLAIN;
-	expect_line(&event, &nothing,
-		    "22:13:25  reset  192.0.2.7 port 40000 (interface 7) -> 203.0.113.5 port 25: "
-		    "AUTH PLAIN "
-		    "was sent before TLS began");
-	event.verdict = SW_VERDICT_AUDIT;
-	expect_line(&event, &nothing,
-		    "22:13:25  recorded  192.0.2.7 port 40000 (interface 7) -> 203.0.113.5 port "
-		    "25: AUTH "
-		    "PLAIN was sent before TLS began");
-	event.reason = SW_REASON_UNATTRIBUTED;
-	expect_line(&event, &nothing,
-		    "22:13:25  would be refused  192.0.2.7 port 40000 (interface 7) -> 203.0.113.5 "
-		    "port 25: "
-		    "the beginning of the connection was not seen, or is forgotten");
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_check),           cmocka_unit_test(test_object_answer),
-		cmocka_unit_test(test_object_edge),     cmocka_unit_test(test_line_edge),
-		cmocka_unit_test(test_line_edge_gate),  cmocka_unit_test(test_check_refuses),
+		cmocka_unit_test(test_object_edge),     cmocka_unit_test(test_check_refuses),
 		cmocka_unit_test(test_object),          cmocka_unit_test(test_object_unknown),
 		cmocka_unit_test(test_object_redirect), cmocka_unit_test(test_object_gate),
-		cmocka_unit_test(test_hostile_names),   cmocka_unit_test(test_line),
-		cmocka_unit_test(test_line_gate),       cmocka_unit_test(test_line_verdicts),
-		cmocka_unit_test(test_names),           cmocka_unit_test(test_history),
+		cmocka_unit_test(test_hostile_names),   cmocka_unit_test(test_names),
+		cmocka_unit_test(test_session),         cmocka_unit_test(test_served),
+		cmocka_unit_test(test_elsewhere),
 	};
 
-	/* Lines are in local time. */
-	setenv("TZ", "UTC", 1);
-	tzset();
 	return cmocka_run_group_tests_name("events", tests, NULL, NULL);
 }
