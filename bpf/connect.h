@@ -98,6 +98,7 @@ SW_INLINE void sw_sock_begin(struct bpf_sock *sk, struct sw_sock *st, __u64 gene
 	st->flow.generation = generation;
 	st->flow.rule = SW_RULE_NONE;
 	st->redirected = 0;
+	st->answered = 0;
 	st->to_local = 0;
 	st->existing = 0;
 	st->told = 0;
@@ -139,6 +140,7 @@ SW_INLINE void sw_redirect(struct bpf_sock_addr *ctx, int socket6, struct sw_soc
 		__builtin_memcpy(st->flow.dst, rule->target6, sizeof(st->flow.dst));
 	st->port = decision->port;
 	st->redirected = 1;
+	st->answered = decision->verdict == SW_VERDICT_REJECT;
 	__builtin_memcpy(report->new_dst, st->flow.dst, sizeof(report->new_dst));
 	report->new_port = decision->port;
 	sw_set_user_addr(ctx, socket6, st->flow.dst, decision->port);

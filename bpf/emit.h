@@ -116,6 +116,20 @@ SW_INLINE void sw_event_gate(struct sw_event *event, const struct sw_sock *st)
 	event->interface = st->interface;
 }
 
+/* A connection that has ended: how it went. The names were found when it was made. */
+SW_INLINE void sw_event_session(struct sw_event *event, const struct sw_sock *st)
+{
+	const struct sw_flow *flow = &st->flow;
+
+	event->time_ns = flow->ended_ns;
+	event->opened_ns = flow->opened_ns;
+	event->sent = flow->sent;
+	event->received = flow->received;
+	event->tls = flow->tls;
+	event->tls_version = flow->tls_version;
+	event->cipher = flow->cipher;
+}
+
 /* Returns 0, or -1 when there was no room. */
 static __noinline int sw_emit_now(const struct sw_report *report, const struct sw_sock *st,
 				  struct sw_limit *limit)
@@ -136,6 +150,8 @@ static __noinline int sw_emit_now(const struct sw_report *report, const struct s
 	sw_event_fill(event, report, st ? &st->flow.caller : 0, now, suppressed);
 	if (st && report->kind == SW_EVENT_GATE)
 		sw_event_gate(event, st);
+	if (st && report->kind == SW_EVENT_SESSION)
+		sw_event_session(event, st);
 	sw_count(SW_COUNT_EVENTS);
 	bpf_ringbuf_submit(event, 0);
 	return 0;

@@ -2,12 +2,13 @@
 /*
  * flows.h - the map `flows`: what people are shown of the connections to guarded ports. A connection is
  * in it from its SYN on. The program on sock_ops tells its source address, its end and its bytes;
- * sockets that connect() did not let through cost it one test of the port.
+ * sockets that connect() was not asked about cost it a look at a storage that they do not have.
  */
 #ifndef SW_FLOWS_H
 #define SW_FLOWS_H
 
 #include "bpf/decide.h"
+#include "bpf/emit.h"
 #include "bpf/kernel.h"
 #include "bpf/maps_host.h"
 
@@ -39,13 +40,13 @@ SW_INLINE void sw_flow_begin(struct sw_sock *st, __u8 family)
 /* The memory of a socket that connect() let through to where it goes now. */
 SW_INLINE struct sw_sock *sw_flow_of(struct bpf_sock_ops *ctx)
 {
-	__u32 port = bpf_ntohl(ctx->remote_port), zero = 0, slot;
-	struct sw_head *at = bpf_map_lookup_elem(&head, &zero);
+	__u32 port = bpf_ntohl(ctx->remote_port);
 	struct bpf_sock *sk = ctx->sk;
 	struct sw_sock *st;
 
-	if (!at || !sk || !sw_guarded(sw_policy_in_force(at, &slot), port))
+	if (!sk)
 		return 0;
+	/* The port that it goes to tells nothing: a redirect may lead to one that no rule names. */
 	st = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	return st && st->state == SW_SOCK_PASSED && st->port == port ? st : 0;
 }
@@ -101,6 +102,34 @@ SW_INLINE __u64 sw_bytes_received(const struct bpf_sock_ops *ctx, struct bpf_soc
 	return received;
 }
 
+/* Each is a connection that was made and not a packet that somebody can repeat, so the limiter has no say. */
+static __noinline void sw_report_session(struct sw_sock *st)
+{
+	const struct sw_flow *flow = &st->flow;
+	struct sw_report report = {
+		.generation = flow->generation,
+		.cookie = st->cookie,
+		.kind = SW_EVENT_SESSION,
+		.verdict = st->redirected ? SW_VERDICT_REDIRECT : SW_VERDICT_ALLOW,
+		.reason = flow->reason,
+		.family = flow->family,
+		.rule = flow->rule,
+		.src_port = flow->src_port,
+		.dst_port = flow->asked_port,
+	};
+
+	if (st->answered)
+		return;
+	__builtin_memcpy(report.src, flow->src, sizeof(report.src));
+	__builtin_memcpy(report.dst, flow->asked, sizeof(report.dst));
+	if (st->redirected) {
+		__builtin_memcpy(report.new_dst, flow->dst, sizeof(report.new_dst));
+		report.new_port = flow->dst_port;
+	}
+	sw_count(SW_COUNT_SESSIONS);
+	sw_emit_now(&report, st, 0);
+}
+
 /* Only sockets that asked for it are told about, ours and those of other programs. */
 SW_INLINE void sw_flow_ended(struct bpf_sock_ops *ctx)
 {
@@ -116,6 +145,7 @@ SW_INLINE void sw_flow_ended(struct bpf_sock_ops *ctx)
 	st->flow.received = sw_bytes_received(ctx, sk);
 	st->flow.ended_ns = bpf_ktime_get_boot_ns();
 	sw_flow_store(st);
+	sw_report_session(st);
 }
 
 SW_INLINE int sw_flow_ops(struct bpf_sock_ops *ctx)

@@ -69,6 +69,8 @@ struct sw_sock {
 	__u32 interface;
 	__u32 told; /* the ring buffer took it */
 
+	__u32 answered; /* not let through: sent to where it is told that it is refused */
+
 	/* The rest serves one decision and means nothing after it. It lies here, not on the stack,
 	   for two reasons: 512 bytes are too few, and the verifier of 6.1 looks at a loop's body
 	   once only, so what a loop changes must be something whose value it does not know. */

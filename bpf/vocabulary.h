@@ -151,6 +151,7 @@ enum sw_counter {
 	SW_COUNT_GATE_HELD,      /* packets ahead of what was read: dropped, sent again by TCP */
 	SW_COUNT_SAMPLES,        /* records handed to the ring buffer `samples` */
 	SW_COUNT_SAMPLES_LOST,   /* those for which it had no room */
+	SW_COUNT_SESSIONS,       /* connections that were let through, and have ended */
 	/* The edge. Connections are counted by their SYNs: each that is sent again counts again. */
 	SW_COUNT_EDGE_CONNECT, /* SYNs to a port that is guarded on the interface: passed, refused,
 				      or one of those counted as audited, held or malformed */

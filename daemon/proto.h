@@ -24,8 +24,9 @@
  *               cgroup, hooks [{hook, program_id, link_id, attached (bool), problem}],
  *               counters {connect, allowed, refused, redirected, audited, unidentified,
  *                         packet_dropped, existing, events, suppressed, lost, tls, condemned,
- *                         gate_dropped, gate_held, samples, samples_lost, pretended (ended or
- *                         recorded by inspection since the daemon started)},
+ *                         gate_dropped, gate_held, samples, samples_lost, sessions (that have
+ *                         ended), pretended (ended or recorded by inspection since the daemon
+ *                         started)},
  *               problems ["a sentence", ...],
  *               edge: null while no policy with an edge block was in force, else {
  *                 interfaces [{name, index, attached (bool), mode ("native" | "generic", null),

@@ -152,6 +152,7 @@ static json_t *counters_json(const struct sw_daemon *daemon)
 		[SW_COUNT_GATE_HELD] = "gate_held",
 		[SW_COUNT_SAMPLES] = "samples",
 		[SW_COUNT_SAMPLES_LOST] = "samples_lost",
+		[SW_COUNT_SESSIONS] = "sessions",
 	};
 	uint64_t values[SW_COUNT_MAX] = {};
 	json_t *counters = json_object();

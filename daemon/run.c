@@ -185,6 +185,9 @@ void sw_daemon_record(void *data, const void *bytes, size_t size)
 	if (event.kind == SW_EVENT_GATE && event.verdict == SW_VERDICT_RESET)
 		sw_daemon_reset(daemon, &event);
 	end_dropped(&event);
+	/* `flows` has it. Who reads events wants to see what was refused or recorded. */
+	if (event.kind == SW_EVENT_SESSION)
+		return;
 	if (!wait_for_sample(daemon, &event))
 		sw_daemon_event(daemon, &event);
 }

@@ -31,8 +31,8 @@ static struct {
 	size_t n_made;
 	struct bpf_link *links[FX_PROGRAMS];
 	struct ring_buffer *ring;
-	struct sw_event *events;
-	size_t n_events;
+	struct sw_event *events, *sessions;
+	size_t n_events, n_sessions;
 	int cgroup_fd;
 	pid_t pid; /* that made the cgroups */
 } own = {.cgroup_fd = -1};
@@ -200,10 +200,15 @@ static void tell_sizes(void)
 
 static int take_event(void *context, void *data, size_t size)
 {
+	const struct sw_event *event = data;
+
 	(void)context;
-	if (size != sizeof(struct sw_event) || own.n_events == EVENTS_MAX)
+	if (size != sizeof(*event) || own.n_events == EVENTS_MAX || own.n_sessions == EVENTS_MAX)
 		fx_fail("event");
-	memcpy(&own.events[own.n_events++], data, size);
+	if (event->kind == SW_EVENT_SESSION)
+		own.sessions[own.n_sessions++] = *event;
+	else
+		own.events[own.n_events++] = *event;
 	return 0;
 }
 
@@ -230,8 +235,9 @@ int fx_up(void **state)
 	for (int i = 0; i < FX_PROGRAMS; i++)
 		fx_attach(i);
 	own.events = calloc(EVENTS_MAX, sizeof(*own.events));
+	own.sessions = calloc(EVENTS_MAX, sizeof(*own.sessions));
 	own.ring = ring_buffer__new(bpf_map__fd(fx.skel->maps.events), take_event, NULL, NULL);
-	if (!own.events || !own.ring)
+	if (!own.events || !own.sessions || !own.ring)
 		fx_fail("ring buffer");
 	fx_samples_up();
 	tell_sizes();
@@ -245,6 +251,7 @@ int fx_down(void **state)
 	fx_samples_down();
 	ring_buffer__free(own.ring);
 	free(own.events);
+	free(own.sessions);
 	for (int i = 0; i < FX_PROGRAMS; i++)
 		fx_detach(i);
 	sw_host__destroy(fx.skel);
@@ -320,7 +327,7 @@ int fx_reset(void **state)
 
 size_t fx_events(void)
 {
-	own.n_events = 0;
+	own.n_events = own.n_sessions = 0;
 	if (ring_buffer__consume(own.ring) < 0)
 		fx_fail("ring buffer");
 	return own.n_events;
@@ -328,10 +335,25 @@ size_t fx_events(void)
 
 size_t fx_await_events(void)
 {
-	own.n_events = 0;
-	if (ring_buffer__poll(own.ring, 30000) < 0)
+	int found = 1;
+
+	own.n_events = own.n_sessions = 0;
+	while (!own.n_events && found > 0)
+		found = ring_buffer__poll(own.ring, 30000);
+	if (found < 0)
 		fx_fail("ring buffer");
 	return own.n_events;
+}
+
+size_t fx_sessions(void)
+{
+	return own.n_sessions;
+}
+
+const struct sw_event *fx_session(size_t index)
+{
+	assert_true(index < own.n_sessions);
+	return &own.sessions[index];
 }
 
 const struct sw_event *fx_event(size_t index)

@@ -87,6 +87,9 @@ const struct sw_event *fx_event(size_t index);
 size_t fx_await_events(void);
 /* The only event since the last fx_events(). */
 const struct sw_event *fx_one_event(void);
+/* Ends of connections are no events here: how many of them the last of the above found. */
+size_t fx_sessions(void);
+const struct sw_event *fx_session(size_t index);
 
 /* The connection's entry in `flows`; false: there is none. */
 bool fx_flow(uint64_t cookie, struct sw_flow *flow);

@@ -163,13 +163,12 @@ static void ring_buffer_full(void **state)
 
 	(void)state;
 	refuse_all();
-	for (uid_t uid = 1000; uid < 1130; uid++) {
+	for (uid_t uid = 1000; !fx_counter(SW_COUNT_LOST); uid++) {
 		assert_return_code(seteuid(uid), errno);
 		for (int i = 0; i < PER_SECOND; i++, tries++)
 			assert_int_equal(fx_try("127.0.0.1", 25), -EACCES);
 		assert_return_code(seteuid(0), errno);
 	}
-	assert_true(fx_counter(SW_COUNT_LOST) > 0);
 	assert_int_equal(fx_counter(SW_COUNT_REFUSED), tries);
 	assert_int_equal(eventful(), tries);
 	assert_int_equal(fx_events(), fx_counter(SW_COUNT_EVENTS));
@@ -179,7 +178,7 @@ static void ring_buffer_full(void **state)
 	assert_int_equal(fx_one_event()->caller.uid, 4712);
 }
 
-/* Plain permission makes no noise. */
+/* Plain permission makes no noise, but for the end of each connection. */
 static void nothing_for_allow(void **state)
 {
 	(void)state;
@@ -188,7 +187,7 @@ static void nothing_for_allow(void **state)
 	for (int i = 0; i < 10; i++)
 		assert_int_equal(fx_try("127.0.0.1", 25), 0);
 	assert_int_equal(fx_events(), 0);
-	assert_int_equal(eventful(), 0);
+	assert_int_equal(eventful(), fx_sessions());
 	assert_int_equal(fx_counter(SW_COUNT_ALLOWED), 10);
 	assert_int_equal(fx_hits(1, 0), 10);
 }

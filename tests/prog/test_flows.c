@@ -249,9 +249,119 @@ static void flow_ends(void **state)
 	}
 }
 
+/* The event of a connection's end: what `flows` has of it, and who made it. */
+static const struct sw_event *ended_session(uint64_t cookie)
+{
+	const struct sw_event *event;
+	struct sw_flow flow;
+
+	fx_events();
+	assert_int_equal(fx_sessions(), 1);
+	assert_int_equal(fx_counter(SW_COUNT_SESSIONS), 1);
+	event = fx_session(0);
+	assert_true(fx_flow(cookie, &flow));
+	assert_int_equal(event->cookie, cookie);
+	assert_int_equal(event->served, 0);
+	assert_int_equal(event->generation, flow.generation);
+	assert_int_equal(event->rule, 0);
+	assert_int_equal(event->reason, flow.reason);
+	assert_int_equal(event->tls, flow.tls);
+	assert_int_equal(event->tls_version, flow.tls_version);
+	assert_int_equal(event->cipher, flow.cipher);
+	assert_int_equal(event->time_ns, flow.ended_ns);
+	assert_int_equal(event->opened_ns, flow.opened_ns);
+	assert_int_equal(event->src_port, flow.src_port);
+	assert_memory_equal(event->src, flow.src, 16);
+	assert_int_equal(event->dst_port, flow.asked_port);
+	assert_memory_equal(event->dst, flow.asked, 16);
+	assert_int_equal(event->sent, flow.sent);
+	assert_int_equal(event->received, flow.received);
+	assert_memory_equal(&event->caller, &flow.caller, sizeof(flow.caller));
+	assert_int_equal(event->caller.pid, getpid());
+	assert_int_equal(event->caller.exe[0], '/');
+	return event;
+}
+
+/* What a connection came to is told when it ends, once, and nothing of one that lives. */
+static void session(void **state)
+{
+	struct fx_talk talk sw_autotalk = {-1, -1, -1, 0};
+	const struct sw_event *event;
+	uint64_t cookie;
+
+	(void)state;
+	fx_gate_policy(TLS, 0);
+	talk = fx_talk_open("::1", 0);
+	cookie = talk.cookie;
+	fx_come_to_tls(&talk, 0x0304);
+	fx_say(talk.client, talk.server, FX_FINISHED);
+	fx_events();
+	assert_int_equal(fx_sessions(), 0);
+	sw_close_cleanup(&talk.server);
+	sw_close_cleanup(&talk.client);
+	event = ended_session(cookie);
+	assert_int_equal(event->verdict, SW_VERDICT_ALLOW);
+	assert_int_equal(event->family, 6);
+	assert_int_equal(event->tls, SW_TLS_STARTTLS);
+	assert_int_equal(event->tls_version, 0x0304);
+	assert_int_equal(event->cipher, 0x1302);
+	assert_true(event->sent && event->received);
+	assert_true(event->time_ns >= event->opened_ns);
+	assert_int_equal(event->new_port, 0);
+}
+
+static void session_that_was_moved(void **state)
+{
+	int listener sw_autoclose = fx_listening("127.0.0.1", FX_PORT + 1, 0);
+	int client sw_autoclose = fx_socket("127.0.0.1", SOCK_STREAM, 0), server sw_autoclose = -1;
+	uint64_t cookie = fx_cookie(client);
+	const struct sw_event *event;
+	uint8_t to[16];
+	uint16_t rule;
+
+	(void)state;
+	fx_begin(1);
+	rule = fx_rule(SW_ACTION_REDIRECT, 0);
+	fx_target(rule, "127.0.0.1", FX_PORT + 1);
+	fx_row(rule, (struct fx_row){.port = FX_PORT});
+	fx_apply();
+	assert_int_equal(fx_connect(client, "127.0.0.9", FX_PORT), 0);
+	server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	sw_close_cleanup(&server);
+	sw_close_cleanup(&client);
+	event = ended_session(cookie);
+	assert_int_equal(event->verdict, SW_VERDICT_REDIRECT);
+	fx_mapped("127.0.0.1", to);
+	assert_memory_equal(event->new_dst, to, 16);
+	assert_int_equal(event->new_port, FX_PORT + 1);
+}
+
+/* Refused, but connected to what says so: that is no session of a guarded port. */
+static void no_session_of_an_answer(void **state)
+{
+	int listener sw_autoclose = fx_listening("127.0.0.1", FX_PORT + 2, 0);
+	int client sw_autoclose = fx_socket("127.0.0.1", SOCK_STREAM, 0), server sw_autoclose = -1;
+	uint16_t rule;
+
+	(void)state;
+	fx_begin(1);
+	rule = fx_rule(SW_ACTION_REJECT, SW_RULE_ANSWER);
+	fx_target(rule, "127.0.0.1", FX_PORT + 2);
+	fx_row(rule, (struct fx_row){.port = FX_PORT});
+	fx_apply();
+	assert_int_equal(fx_connect(client, "127.0.0.1", FX_PORT), 0);
+	server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	sw_close_cleanup(&server);
+	sw_close_cleanup(&client);
+	assert_int_equal(fx_one_event()->verdict, SW_VERDICT_REJECT);
+	assert_int_equal(fx_sessions(), 0);
+	assert_int_equal(fx_counter(SW_COUNT_SESSIONS), 0);
+}
+
 static void flow_of_a_failure(void **state)
 {
 	int client sw_autoclose = fx_socket("127.0.0.1", SOCK_STREAM, 0);
+	const struct sw_event *event;
 	struct sw_flow flow;
 
 	(void)state;
@@ -261,6 +371,9 @@ static void flow_of_a_failure(void **state)
 	assert_true(flow.ended_ns != 0);
 	assert_int_equal(flow.sent, 0);
 	assert_int_equal(flow.received, 0);
+	event = ended_session(fx_cookie(client));
+	assert_int_equal(event->sent, 0);
+	assert_int_equal(event->received, 0);
 }
 
 static void samples(void **state)
@@ -355,6 +468,9 @@ int main(void)
 		cmocka_unit_test_setup(mptcp, fx_reset),
 		cmocka_unit_test_setup(mptcp_subflow, fx_reset),
 		cmocka_unit_test_setup(flow_ends, fx_reset),
+		cmocka_unit_test_setup(session, fx_reset),
+		cmocka_unit_test_setup(session_that_was_moved, fx_reset),
+		cmocka_unit_test_setup(no_session_of_an_answer, fx_reset),
 		cmocka_unit_test_setup(flow_of_a_failure, fx_reset),
 		cmocka_unit_test_setup(samples, fx_reset),
 		cmocka_unit_test_setup(wipe, fx_reset),
