@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <time.h>
 
 #include "daemon/sink.h"
 
@@ -15,6 +16,7 @@ struct sw_sink {
 	void *data;
 	pthread_t thread;
 	uint64_t next; /* id */
+	time_t ticked; /* CLOCK_MONOTONIC seconds */
 
 	pthread_mutex_t lock; /* of what follows */
 	struct sw_sink_state state;
@@ -23,24 +25,35 @@ struct sw_sink {
 	char batch[BATCH_BYTES];
 };
 
-static void succeeded(struct sw_sink *sink, uint64_t written, uint64_t lost)
+/* `sink->next` stands behind what was written or lost; `fault` says why it stands no further. */
+static void keep_state(struct sw_sink *sink, uint64_t written, uint64_t lost,
+		       const struct sw_fault *fault)
 {
+	struct sw_sink_state *state = &sink->state;
+
 	pthread_mutex_lock(&sink->lock);
-	sink->state.written += written;
-	sink->state.lost += lost;
-	sink->state.position = sink->next - 1;
-	sink->state.failing = false;
-	*sink->state.problem = '\0';
+	state->written += written;
+	state->lost += lost;
+	state->position = sink->next - 1;
+	state->failing = fault != NULL;
+	state->retries += fault ? 1 : 0;
+	snprintf(state->problem, sizeof(state->problem), "%.399s", fault ? fault->text : "");
 	pthread_mutex_unlock(&sink->lock);
 }
 
-static void failed(struct sw_sink *sink, const struct sw_fault *fault)
+/* The next try begins where this one began, or behind what was handed on all the same. */
+static void go_back(struct sw_sink *sink, uint64_t first, uint64_t lost,
+		    const struct sw_fault *fault)
 {
-	pthread_mutex_lock(&sink->lock);
-	sink->state.retries++;
-	sink->state.failing = true;
-	snprintf(sink->state.problem, sizeof(sink->state.problem), "%.399s", fault->text);
-	pthread_mutex_unlock(&sink->lock);
+	uint64_t reached = sink->calls->reached ? sink->calls->reached(sink->data) : 0;
+
+	sink->next = first;
+	if (reached < first || reached + 1 < first + lost) {
+		keep_state(sink, 0, 0, fault);
+		return;
+	}
+	sink->next = reached + 1;
+	keep_state(sink, sink->next - first - lost, lost, fault);
 }
 
 static uint64_t put_all(struct sw_sink *sink, size_t size)
@@ -75,12 +88,22 @@ static ssize_t write_batch(struct sw_sink *sink)
 		calls->lost(sink->data, first, lost);
 	n = put_all(sink, size);
 	if (calls->commit(sink->data, &fault) < 0) {
-		sink->next = first;
-		failed(sink, &fault);
+		go_back(sink, first, lost, &fault);
 		return -1;
 	}
-	succeeded(sink, n, lost);
+	keep_state(sink, n, lost, NULL);
 	return (ssize_t)size;
+}
+
+static bool second_has_passed(struct sw_sink *sink)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (now.tv_sec == sink->ticked)
+		return false;
+	sink->ticked = now.tv_sec;
+	return true;
 }
 
 static void between(struct sw_sink *sink)
@@ -93,7 +116,7 @@ static void between(struct sw_sink *sink)
 	pthread_mutex_unlock(&sink->lock);
 	if (reopen && sink->calls->reopen)
 		sink->calls->reopen(sink->data);
-	if (sink->calls->tick)
+	if (sink->calls->tick && second_has_passed(sink))
 		sink->calls->tick(sink->data);
 }
 
@@ -106,8 +129,8 @@ static void *run(void *data)
 		ssize_t size;
 
 		open = sw_trail_wait(sink->trail, sink->next, TICK_USEC);
-		between(sink);
 		do {
+			between(sink);
 			size = write_batch(sink);
 		} while (size > (ssize_t)BATCH_BYTES / 2);
 		if (open)
@@ -163,11 +186,16 @@ void sw_sink_reopen(struct sw_sink *sink)
 	sw_trail_wake(sink->trail);
 }
 
-void sw_sink_stop(struct sw_sink *sink)
+uint64_t sw_sink_stop(struct sw_sink *sink)
 {
+	uint64_t first, next;
+
 	if (!sink)
-		return;
+		return 0;
 	pthread_join(sink->thread, NULL);
+	sw_trail_bounds(sink->trail, &first, &next);
+	next -= sink->next;
 	pthread_mutex_destroy(&sink->lock);
 	free(sink);
+	return next;
 }

@@ -26,9 +26,12 @@ struct sw_sink_calls {
 	void (*put)(void *data, const struct sw_record *record);
 	/* Writes what was put since begin(), all of it or nothing. -1 after filling *fault. */
 	int (*commit)(void *data, struct sw_fault *fault);
-	void (*tick)(void *data);   /* about once a second, between batches */
+	void (*tick)(void *data);   /* once a second at most, between batches */
 	void (*reopen)(void *data); /* asked for by sw_sink_reopen(); between batches */
 	void (*close)(void *data);  /* last of all; frees `data` */
+	/* A sink that hands on each event as it is put: id of the last one that was handed on, and is not
+	   to come again, though the commit failed. NULL: a batch is written whole or not at all. */
+	uint64_t (*reached)(void *data);
 };
 
 struct sw_sink_state {
@@ -36,7 +39,7 @@ struct sw_sink_state {
 	uint64_t written;  /* events since the daemon started */
 	uint64_t lost;     /* that were not there any more when they could have been written */
 	uint64_t position; /* id of the last one that was written or lost */
-	uint64_t retries;  /* batches that could not be written at once */
+	uint64_t retries;  /* how often a batch could not be written */
 	bool failing;      /* the last batch could not be written */
 	char problem[400]; /* why; "" when not failing */
 };
@@ -55,7 +58,8 @@ void sw_sink_state(struct sw_sink *sink, struct sw_sink_state *state);
 /* Files are closed and opened again by their names, before the next batch. */
 void sw_sink_reopen(struct sw_sink *sink);
 
-/* After sw_trail_close(): waits until what the trail still has is written, or cannot be, and frees it. */
-void sw_sink_stop(struct sw_sink *sink);
+/* After sw_trail_close(): waits until what the trail still has is written, or cannot be, and frees the
+   sink. Returns how many events were not written in the end, but for those that were counted as lost. */
+uint64_t sw_sink_stop(struct sw_sink *sink);
 
 #endif
