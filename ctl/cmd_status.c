@@ -102,7 +102,8 @@ static const struct counter {
 	{"gate_dropped", "packets of theirs dropped"},
 	{"pretended", "connections that inspection ended or recorded, since smtpwalld started"},
 	{"gate_held", "packets ahead of what was read, dropped and sent again by TCP"},
-	{"events", "events recorded"},
+	{"sessions", "connections that were let through, and have ended"},
+	{"events", "events told to smtpwalld"},
 	{"suppressed", "events left out in floods, counted"},
 	{"lost", "events lost for want of room"},
 	{"samples", "first bytes handed to inspection"},
@@ -237,6 +238,29 @@ static void show_edge(FILE *to, const json_t *edge)
 	show_sources(to, edge);
 }
 
+static void show_sinks(FILE *to, const json_t *sinks)
+{
+	static const char *const heads[] = {"EVENTS TO", ">WRITTEN", ">LOST", "STATE"};
+	struct sw_table *table = sw_table_new(heads, sw_count(heads));
+	size_t i;
+	json_t *sink;
+
+	json_array_foreach (sinks, i, sink) {
+		const char *problem = sw_string(sink, "problem");
+		char written[24], lost[24];
+
+		snprintf(written, sizeof(written), "%lld", (long long)sw_integer(sink, "written"));
+		snprintf(lost, sizeof(lost), "%lld", (long long)sw_integer(sink, "lost"));
+		sw_table_row(table, (const char *const[]){sw_string(sink, "sink"), written, lost,
+							  *problem ? problem : "in order"});
+	}
+	if (json_array_size(sinks)) {
+		fputc('\n', to);
+		sw_table_print(table, to);
+	}
+	sw_table_free(table);
+}
+
 static void show_problems(FILE *to, const json_t *problems)
 {
 	size_t i;
@@ -270,6 +294,7 @@ static void status_text(FILE *to, const json_t *data, const void *context)
 	line(to, "cgroup", sw_string(data, "cgroup"));
 	show_hooks(to, json_object_get(data, "hooks"));
 	show_counters(to, json_object_get(data, "counters"));
+	show_sinks(to, json_object_get(data, "sinks"));
 	show_edge(to, json_object_get(data, "edge"));
 	show_problems(to, json_object_get(data, "problems"));
 }

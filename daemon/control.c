@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <time.h>
 
+#include "bpf/vocabulary.h"
 #include "daemon/control.h"
 #include "daemon/proto.h"
 #include "daemon/record_json.h"
@@ -131,7 +132,8 @@ static int append_records(struct conn *conn, uint64_t end)
 		n = sw_record_unpack(packed + at, size - at, &record);
 		if (!n || record.id >= end)
 			break;
-		if (record.time_ns >= stream->since_ns)
+		if (record.time_ns >= stream->since_ns &&
+		    (record.kind == SW_EVENT_SESSION) == stream->sessions)
 			error = append_record(conn, &record);
 	}
 	return error ? error : size != 0;

@@ -32,6 +32,7 @@ struct sw_stream {
 	bool follow;       /* go on when those at hand are sent */
 	uint64_t next;     /* id of the next one that is looked at */
 	uint64_t end;      /* without follow: the first that is not sent */
+	bool sessions;     /* those of kind session, instead of all others */
 	uint64_t since_ns; /* older ones are passed over; CLOCK_REALTIME, 0: none is */
 };
 

@@ -12,7 +12,6 @@
 #include <systemd/sd-event.h>
 
 #include "daemon/answer.h"
-#include "daemon/audit/trail.h"
 #include "daemon/control.h"
 #include "daemon/edge.h"
 #include "daemon/events.h"
@@ -21,6 +20,7 @@
 #include "daemon/load.h"
 #include "daemon/net.h"
 #include "daemon/options.h"
+#include "daemon/sinks.h"
 #include "daemon/slots.h"
 
 #define SW_INCIDENTS 16
@@ -55,6 +55,7 @@ struct sw_daemon {
 	size_t n_local;
 	struct sw_control *control;
 	struct sw_trail *trail;
+	struct sw_sinks *sinks;
 	bool added;                   /* to the trail, and nobody was woken yet */
 	uint64_t shown_second, shown; /* lines about events, in this second */
 	struct sw_names *names;
@@ -95,6 +96,9 @@ int sw_daemon_watch(struct sw_daemon *daemon, struct sw_fault *fault);
 
 /* A record of the ring buffer; `data` is the daemon. */
 void sw_daemon_record(void *data, const void *bytes, size_t size);
+
+/* A sink began to fail, or goes on; `data` is the daemon. */
+void sw_daemon_sink_changed(void *data, const struct sw_sink_state *state);
 
 /* An event that is already known to be one: keeps and shows it. */
 void sw_daemon_event(struct sw_daemon *daemon, const struct sw_event *event);
@@ -173,6 +177,11 @@ json_t *sw_daemon_edge_status(struct sw_daemon *daemon);
 /* Connections through the edge, as objects of proto.h, live ones first, of each kind the newest first; *left_out
    is how many more there are. NULL after filling *fault. */
 json_t *sw_daemon_edge_flows(struct sw_daemon *daemon, size_t *left_out, struct sw_fault *fault);
+
+/* ---- status.c ---- */
+
+/* The members of the answer to `status`, but for "status". */
+json_t *sw_daemon_status(struct sw_daemon *daemon);
 
 /* ---- requests.c ---- */
 

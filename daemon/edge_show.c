@@ -14,10 +14,7 @@
 
 static json_t *moment(uint64_t boottime_ns, const struct sw_edge_about *about)
 {
-	char text[SW_TIME_SIZE];
-
-	sw_time_format(boottime_ns + about->boot_ns, text);
-	return json_string(text);
+	return sw_json_time(boottime_ns + about->boot_ns);
 }
 
 static json_t *interface_name(uint32_t index, const struct sw_edge_about *about)

@@ -65,22 +65,12 @@ static json_t *number_or_null(uint64_t number)
 	return number ? json_integer((json_int_t)number) : json_null();
 }
 
-static json_t *moment(uint64_t ns)
-{
-	char text[SW_TIME_SIZE];
-
-	if (!ns)
-		return json_null();
-	sw_time_format(ns, text);
-	return json_string(text);
-}
-
 static json_t *day(int64_t seconds)
 {
 	/* Certificates that were made to confuse readers of dates are no reason to name one. */
 	if (seconds <= 0 || seconds > INT64_MAX / 1000000000)
 		return json_null();
-	return moment((uint64_t)seconds * 1000000000u);
+	return sw_json_time((uint64_t)seconds * 1000000000u);
 }
 
 bool sw_flow_moved(const struct sw_flow *flow)
@@ -210,9 +200,10 @@ static void set_life(json_t *object, const struct sw_flow *flow, const struct sw
 	json_object_set_new(object, "live", live);
 	json_object_set_new(object, "sent", sent);
 	json_object_set_new(object, "received", received);
-	json_object_set_new(object, "opened", moment(flow->opened_ns + about->boot_ns));
+	json_object_set_new(object, "opened", sw_json_time(flow->opened_ns + about->boot_ns));
 	json_object_set_new(object, "ended",
-			    flow->ended_ns ? moment(flow->ended_ns + about->boot_ns) : json_null());
+			    flow->ended_ns ? sw_json_time(flow->ended_ns + about->boot_ns)
+					   : json_null());
 	json_object_set_new(object, "age_seconds", json_integer((json_int_t)(age / 1000000000u)));
 }
 

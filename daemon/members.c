@@ -43,6 +43,14 @@ json_t *sw_json_version(uint16_t version)
 	return version ? json_sprintf("0x%04x", version) : json_null();
 }
 
+json_t *sw_json_time(uint64_t ns)
+{
+	char text[SW_TIME_SIZE];
+
+	sw_time_format(ns, text);
+	return json_string(text);
+}
+
 json_t *sw_json_address(const uint8_t addr[16])
 {
 	char text[SW_ADDR_SIZE];

@@ -19,6 +19,7 @@
 json_t *sw_json_text(const char *text);
 json_t *sw_json_id(uint32_t id);
 json_t *sw_json_version(uint16_t version); /* "0x0303" */
+json_t *sw_json_time(uint64_t ns);         /* CLOCK_REALTIME */
 json_t *sw_json_address(const uint8_t addr[16]);
 json_t *sw_json_end(const uint8_t addr[16], uint16_t port); /* "192.0.2.1:25", "[2001:db8::1]:25" */
 

@@ -35,6 +35,45 @@ static bool take_xdp(struct sw_options *options, const char *value)
 	return false;
 }
 
+static bool take_size(struct sw_options *options, const char *value)
+{
+	static const char units[] = "KMGT";
+	unsigned long number;
+	const char *unit;
+	char *end;
+
+	if (*value < '0' || *value > '9')
+		return false;
+	errno = 0;
+	number = strtoul(value, &end, 10);
+	unit = *end ? strchr(units, *end) : NULL;
+	if (errno || (*end && (!unit || end[1])) || number > SW_STORE_BYTES_MAX)
+		return false;
+	for (ptrdiff_t i = unit ? unit - units : -1; i >= 0; i--)
+		number = number > SW_STORE_BYTES_MAX ? number : number << 10;
+	if (number > SW_STORE_BYTES_MAX || (number && number < SW_STORE_BYTES_MIN))
+		return false;
+	options->store_bytes = number;
+	return true;
+}
+
+static bool take_days(struct sw_options *options, const char *value)
+{
+	unsigned int days;
+	char more;
+
+	if (*value < '0' || *value > '9' || sscanf(value, "%5u%c", &days, &more) != 1)
+		return false;
+	options->keep_days = days;
+	return true;
+}
+
+static bool take_format(struct sw_options *options, const char *value)
+{
+	options->json_ecs = strcmp(value, "ecs") == 0;
+	return options->json_ecs || strcmp(value, "native") == 0;
+}
+
 /* The table is the usage text and the parser at once. An option with a `word` takes a value: a text at
    `offset`, or what `take` makes of it. */
 static const struct option_row {
@@ -60,6 +99,35 @@ static const struct option_row {
 	 .word = "MODE",
 	 .help = "how the edge attaches: auto, native or generic [auto]",
 	 .take = take_xdp},
+	{.name = "store-size",
+	 .word = "SIZE",
+	 .help = "room for the audit store in STATE-DIR, as 512M or 2G; 0: none is kept [1G]",
+	 .take = take_size},
+	{.name = "keep-days",
+	 .word = "N",
+	 .help = "how long events stay in it, 0: until it is full [90]",
+	 .take = take_days},
+	{"journal", NULL, "write events to the systemd journal, with a field for each member",
+	 offsetof(struct sw_options, journal), NULL},
+	{"json-file", "FILE", "write events to FILE, one JSON object a line",
+	 offsetof(struct sw_options, json_file), NULL},
+	{.name = "json-format",
+	 .word = "FORMAT",
+	 .help = "native, or ecs: Elastic Common Schema [native]",
+	 .take = take_format},
+	{"syslog", "TARGET", "send events on: unix:PATH, tcp:HOST:PORT or tls:HOST:PORT",
+	 offsetof(struct sw_options, syslog), NULL},
+	{"syslog-sessions", NULL, "send sessions on as well",
+	 offsetof(struct sw_options, syslog_sessions), NULL},
+	{"syslog-name", "NAME", "the name that its certificate must have [HOST]",
+	 offsetof(struct sw_options, syslog_name), NULL},
+	{"syslog-ca", "FILE", "who may have signed it [those of the system]",
+	 offsetof(struct sw_options, syslog_ca), NULL},
+	{"syslog-cert", "FILE", "our own certificate", offsetof(struct sw_options, syslog_cert),
+	 NULL},
+	{"syslog-key", "FILE", "and its key", offsetof(struct sw_options, syslog_key), NULL},
+	{"metrics", "ADDR", "serve metrics at 127.0.0.1:PORT, [::1]:PORT or unix:PATH",
+	 offsetof(struct sw_options, metrics), NULL},
 	{"foreground", NULL, "show each refusal as a line on standard output",
 	 offsetof(struct sw_options, foreground), NULL},
 	{"check", NULL, "check the policy, enforce nothing; exit 0 when it is right, 1 when not",
@@ -79,11 +147,11 @@ void sw_options_help(FILE *to)
 	      "forwards.\n\n",
 	      to);
 	for (size_t i = 0; i < sw_count(rows); i++) {
-		char left[32];
+		char left[40];
 
 		snprintf(left, sizeof(left), "--%s%s%s", rows[i].name, rows[i].word ? " " : "",
 			 rows[i].word ? rows[i].word : "");
-		fprintf(to, "  %-18s %s\n", left, rows[i].help);
+		fprintf(to, "  %-20s %s\n", left, rows[i].help);
 	}
 	fputs("\nEnforcement goes on when the daemon ends; `smtpwall stop --detach`, or without a\n"
 	      "daemon `smtpwalld --detach`, takes it off.\n"
@@ -127,6 +195,8 @@ int sw_options_parse(int argc, char *const *argv, struct sw_options *options, FI
 		.pin_dir = "/sys/fs/bpf/smtpwall",
 		.edge_flows = SW_EDGE_FLOWS_DEFAULT,
 		.xdp = SW_XDP_AUTO,
+		.store_bytes = 1ull << 30,
+		.keep_days = 90,
 	};
 	for (int i = 1; i < argc; i++) {
 		const char *name, *equals;

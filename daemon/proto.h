@@ -28,6 +28,8 @@
  *                         ended), pretended (ended or recorded by inspection since the daemon
  *                         started)},
  *               problems ["a sentence", ...],
+ *               sinks [{sink ("store" | "journal" | "json" | "syslog"), written, lost, position (id of
+ *                       the last event that was written or lost), retries, problem (null)}],
  *               edge: null while no policy with an edge block was in force, else {
  *                 interfaces [{name, index, attached (bool), mode ("native" | "generic", null),
  *                              kept_until (time, null), problem (null)}],

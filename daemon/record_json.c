@@ -42,14 +42,6 @@ static json_t *number_or_null(uint64_t number)
 	return number ? json_integer((json_int_t)number) : json_null();
 }
 
-static json_t *moment(uint64_t ns)
-{
-	char time[SW_TIME_SIZE];
-
-	sw_time_format(ns, time);
-	return json_string(time);
-}
-
 static void set_rule(json_t *object, const struct sw_record *record)
 {
 	json_object_set_new(object, "rule", number_or_null(record->rule));
@@ -127,7 +119,7 @@ static void set_tls(json_t *object, const struct sw_record *record)
 static void set_session(json_t *object, const struct sw_record *record)
 {
 	json_object_set_new(object, "cipher_suite", sw_json_version(record->cipher));
-	json_object_set_new(object, "opened", moment(record->opened_ns));
+	json_object_set_new(object, "opened", sw_json_time(record->opened_ns));
 	json_object_set_new(object, "sent", json_integer((json_int_t)record->sent));
 	json_object_set_new(object, "received", json_integer((json_int_t)record->received));
 }
@@ -138,7 +130,7 @@ json_t *sw_record_json(const struct sw_record *record)
 
 	if (!object)
 		return NULL;
-	json_object_set_new(object, "time", moment(record->time_ns));
+	json_object_set_new(object, "time", sw_json_time(record->time_ns));
 	json_object_set_new(object, "id", number_or_null(record->id));
 	json_object_set_new(object, "kind", json_string(sw_record_kind_name(record->kind)));
 	json_object_set_new(object, "verdict", json_string(sw_verdict_name(record->verdict)));

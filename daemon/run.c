@@ -88,6 +88,9 @@ static void show_event(struct sw_daemon *daemon, const struct sw_record *record)
 		fflush(stdout);
 		return;
 	}
+	/* With entries of its own the journal needs no second line. */
+	if (daemon->options.journal)
+		return;
 	memory = open_memstream(&line, &size);
 	if (!memory)
 		return;
@@ -185,9 +188,6 @@ void sw_daemon_record(void *data, const void *bytes, size_t size)
 	if (event.kind == SW_EVENT_GATE && event.verdict == SW_VERDICT_RESET)
 		sw_daemon_reset(daemon, &event);
 	end_dropped(&event);
-	/* `flows` has it. Who reads events wants to see what was refused or recorded. */
-	if (event.kind == SW_EVENT_SESSION)
-		return;
 	if (!wait_for_sample(daemon, &event))
 		sw_daemon_event(daemon, &event);
 }
@@ -290,8 +290,18 @@ void sw_daemon_check(struct sw_daemon *daemon)
 		report_hook(daemon, &daemon->hooks[i], &states[i]);
 	memcpy(daemon->hooks, states, sizeof(states));
 	sw_edges_check(daemon->edges);
+	sw_sinks_check(daemon->sinks, sw_daemon_sink_changed, daemon);
 	/* Reading for `status` or `flows` takes events in as well. */
 	tell_readers(daemon);
+}
+
+void sw_daemon_sink_changed(void *data, const struct sw_sink_state *state)
+{
+	if (state->failing)
+		sw_daemon_incident(data, "%s: %s", state->name, state->problem);
+	else
+		sw_log(SW_LOG_NOTICE, "%s: events are written again; %llu were lost so far",
+		       state->name, (unsigned long long)state->lost);
 }
 
 static int on_check(sd_event_source *source, uint64_t usec, void *data)
@@ -341,6 +351,7 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
 {
 	(void)source;
 	(void)info;
+	sw_sinks_reopen(((struct sw_daemon *)data)->sinks);
 	sw_daemon_reload(data);
 	return 0;
 }

@@ -202,10 +202,12 @@ static int open_parts(struct sw_daemon *daemon, struct sw_fault *fault)
 		return sw_fault(fault, SW_EXIT_KERNEL, "cannot make an event loop: %s",
 				strerror(-error));
 	daemon->policy_path = absolute(daemon->options.policy);
+	daemon->sinks = sw_sinks_new();
 	daemon->names = sw_names_new();
 	daemon->flows = sw_flows_new();
 	daemon->answers = sw_answers_new(daemon->loop);
-	if (!daemon->policy_path || !daemon->names || !daemon->flows || !daemon->answers)
+	if (!daemon->policy_path || !daemon->sinks || !daemon->names || !daemon->flows ||
+	    !daemon->answers)
 		return sw_fault(fault, SW_EXIT_KERNEL, "out of memory");
 	daemon->inspector = sw_inspector_new(fault);
 	if (!daemon->inspector)
@@ -215,6 +217,8 @@ static int open_parts(struct sw_daemon *daemon, struct sw_fault *fault)
 
 static int open_trail(struct sw_daemon *daemon, struct sw_fault *fault)
 {
+	if (sw_sinks_open(daemon->sinks, &daemon->options, fault) < 0)
+		return -1;
 	daemon->trail = sw_trail_new(TRAIL_BYTES, 0);
 	if (!daemon->trail)
 		return sw_fault(fault, SW_EXIT_KERNEL, "out of memory");
@@ -336,7 +340,9 @@ int sw_daemon_start(struct sw_daemon *daemon, struct sw_fault *fault)
 	    sw_kernel_events_open(daemon->kernel, sw_daemon_record, daemon, fault) < 0 ||
 	    sw_kernel_samples_open(daemon->kernel, sw_daemon_sample, daemon, fault) < 0 ||
 	    open_control(daemon, fault) < 0 || sw_daemon_watch(daemon, fault) < 0 ||
-	    sw_privileges_drop(fault) < 0 || sw_kernel_attach(daemon->kernel, fault) < 0)
+	    sw_privileges_drop(fault) < 0 ||
+	    sw_sinks_start(daemon->sinks, daemon->trail, fault) < 0 ||
+	    sw_kernel_attach(daemon->kernel, fault) < 0)
 		return -1;
 	daemon->attached = true;
 	/* An interface that cannot be guarded keeps nothing else from being enforced. */
@@ -357,6 +363,7 @@ void sw_daemon_end(struct sw_daemon *daemon)
 	sw_control_close(daemon->control);
 	if (daemon->trail)
 		sw_trail_close(daemon->trail);
+	sw_sinks_stop(daemon->sinks);
 	sw_trail_free(daemon->trail);
 	sw_addresses_close(daemon->addresses);
 	sd_event_source_disable_unref(daemon->check_timer);

@@ -4,7 +4,7 @@
 # includes this.
 
 T := $B/tests/net/tools
-tools_of_one_file := $(addprefix $T/,answer sink peers detach framer xdp_hold record crowd syns)
+tools_of_one_file := $(addprefix $T/,answer sink peers detach framer xdp_hold record crowd syns storm)
 static_tools := $T/try $T/talk $(tools_of_one_file)
 TOOLS := $(static_tools) $T/prefixes
 
