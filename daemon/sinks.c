@@ -2,6 +2,7 @@
 #include "daemon/sinks.h"
 
 #include "daemon/base.h"
+#include "daemon/sink_journal.h"
 #include "daemon/sink_json.h"
 
 /* Each kind of sink opens what it writes to: *data is for its thread; NULL: the options do not ask for it. 0
@@ -10,6 +11,7 @@ static const struct kind {
 	int (*open)(const struct sw_options *options, void **data, struct sw_fault *fault);
 	const struct sw_sink_calls *calls;
 } kinds[] = {
+	{sw_sink_journal_open, &sw_sink_journal},
 	{sw_sink_json_open, &sw_sink_json},
 	{NULL, NULL},
 };
