@@ -8,7 +8,6 @@
 #include <sys/un.h>
 #include <time.h>
 
-#include "bpf/vocabulary.h"
 #include "daemon/control.h"
 #include "daemon/proto.h"
 #include "daemon/record_json.h"
@@ -74,6 +73,7 @@ static void conn_free(struct conn *conn)
 	sd_event_source_disable_unref(conn->io);
 	sw_reader_reset(&conn->reader);
 	close(conn->fd);
+	json_decref(conn->stream.asked);
 	free(conn->out);
 	free(conn);
 }
@@ -132,8 +132,7 @@ static int append_records(struct conn *conn, uint64_t end)
 		n = sw_record_unpack(packed + at, size - at, &record);
 		if (!n || record.id >= end)
 			break;
-		if (record.time_ns >= stream->since_ns &&
-		    (record.kind == SW_EVENT_SESSION) == stream->sessions)
+		if (sw_search_fits(&stream->search, &record))
 			error = append_record(conn, &record);
 	}
 	return error ? error : size != 0;

@@ -15,6 +15,7 @@
 #include <sys/types.h>
 #include <systemd/sd-event.h>
 
+#include "daemon/audit/store.h"
 #include "daemon/audit/trail.h"
 #include "daemon/fault.h"
 
@@ -29,11 +30,11 @@ struct sw_peer {
 /* Which events a peer wants. */
 struct sw_stream {
 	bool wanted;
-	bool follow;       /* go on when those at hand are sent */
-	uint64_t next;     /* id of the next one that is looked at */
-	uint64_t end;      /* without follow: the first that is not sent */
-	bool sessions;     /* those of kind session, instead of all others */
-	uint64_t since_ns; /* older ones are passed over; CLOCK_REALTIME, 0: none is */
+	bool follow;             /* go on when those at hand are sent */
+	uint64_t next;           /* id of the next one that is looked at */
+	uint64_t end;            /* without follow: the first that is not sent */
+	struct sw_search search; /* others are passed over */
+	json_t *asked;           /* whom the texts of `search` belong to; owned */
 };
 
 /*

@@ -20,6 +20,7 @@
 #include "daemon/load.h"
 #include "daemon/net.h"
 #include "daemon/options.h"
+#include "daemon/sink_store.h"
 #include "daemon/sinks.h"
 #include "daemon/slots.h"
 
@@ -56,6 +57,8 @@ struct sw_daemon {
 	struct sw_control *control;
 	struct sw_trail *trail;
 	struct sw_sinks *sinks;
+	struct sw_store_sink *store; /* one of them; NULL: there is no store */
+	char *store_path;
 	bool added;                   /* to the trail, and nobody was woken yet */
 	uint64_t shown_second, shown; /* lines about events, in this second */
 	struct sw_names *names;

@@ -44,8 +44,12 @@
  *               redirect ("ADDR:PORT"), audit (bool), tls_required (null | {way ("implicit" |
  *               "starttls" | "any"), version ("1.2", null: any), proxy (bool)}), answer (bool: refused
  *               with a 554 greeting). `from` or `iface` ask for the edge, as scope "edge" does
- *  events    {follow (bool), since (time), last (count)} -> event objects (below), then end; between
- *               them {"lost": N}: N events that were not kept long enough to be sent
+ *  events    {follow (bool), last (count), after (id, exclusive), since, until (times), user, exe, unit,
+ *               port, to (address or prefix), verdict, reason, rule, sessions (bool: those, instead of
+ *               all others)} -> first {store (path of the store, null), first, next (ids that the daemon
+ *               has itself: from, and before)}, then of these the event objects (below) that fit, then
+ *               end; between them {"lost": N}: N events that were not kept long enough to be sent. `last`
+ *               counts before the other members are looked at
  *  flows     -> flows [flow objects (below): live ones first, of each kind the newest first],
  *               left_out (how many more there are than fit into an answer)
  *  apply     (root) {path, confirm (seconds, 0: none), existing ("keep" | "close")} with two

@@ -12,6 +12,7 @@
 #include "daemon/members.h"
 #include "daemon/policy/policy.h"
 #include "daemon/proto.h"
+#include "daemon/search_json.h"
 #include "daemon/source.h"
 
 /* Longest time to wait for `confirm`. */
@@ -239,27 +240,35 @@ static json_t *do_why(const struct request *request)
 
 static json_t *do_events(const struct request *request)
 {
+	struct sw_daemon *daemon = request->daemon;
 	struct sw_stream *stream = request->stream;
+	const char *wrong = sw_search_from_json(request->json, &stream->search);
 	uint64_t last = 0, first, next;
-	const char *since;
+	json_t *answer;
 	bool has_last;
 
+	if (wrong)
+		return wrong_member(wrong);
 	if (!take_bool(request->json, "follow", &stream->follow))
 		return wrong_member("follow");
-	if (!take_bool(request->json, "sessions", &stream->sessions))
-		return wrong_member("sessions");
-	if (!take_text(request->json, "since", &since) ||
-	    (since && sw_time_parse(since, &stream->since_ns) < 0))
-		return wrong_member("since");
 	if (!take_number(request->json, "last", UINT32_MAX, &last, &has_last))
 		return wrong_member("last");
-	sw_trail_bounds(request->daemon->trail, &first, &next);
+	sw_trail_bounds(daemon->trail, &first, &next);
 	stream->next = first;
-	if (has_last && last < next - first)
+	if (stream->search.after >= first)
+		stream->next = stream->search.after + 1;
+	if (has_last && last < next - stream->next)
 		stream->next = next - last;
 	stream->end = next;
 	stream->wanted = true;
-	return json_null();
+	json_decref(stream->asked);
+	stream->asked = json_deep_copy(request->json);
+	sw_search_from_json(stream->asked, &stream->search);
+	answer = done();
+	json_object_set_new(answer, "store", sw_json_text(daemon->store_path));
+	json_object_set_new(answer, "first", json_integer((json_int_t)first));
+	json_object_set_new(answer, "next", json_integer((json_int_t)next));
+	return answer;
 }
 
 /* ---- flows ---- */

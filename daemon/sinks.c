@@ -31,6 +31,11 @@ struct sw_sinks *sw_sinks_new(void)
 	return calloc(1, sizeof(struct sw_sinks));
 }
 
+void sw_sinks_add(struct sw_sinks *sinks, const struct sw_sink_calls *calls, void *data)
+{
+	sinks->all[sinks->n++] = (struct one){.calls = calls, .data = data};
+}
+
 int sw_sinks_open(struct sw_sinks *sinks, const struct sw_options *options, struct sw_fault *fault)
 {
 	for (size_t i = 0; kinds[i].open; i++) {
@@ -39,8 +44,7 @@ int sw_sinks_open(struct sw_sinks *sinks, const struct sw_options *options, stru
 		if (kinds[i].open(options, &data, fault) < 0)
 			return -1;
 		if (data)
-			sinks->all[sinks->n++] =
-				(struct one){.calls = kinds[i].calls, .data = data};
+			sw_sinks_add(sinks, kinds[i].calls, data);
 	}
 	return 0;
 }

@@ -19,6 +19,9 @@ struct sw_sinks *sw_sinks_new(void);
 /* What is written to is opened while the daemon still has its privileges. 0 or -1. */
 int sw_sinks_open(struct sw_sinks *sinks, const struct sw_options *options, struct sw_fault *fault);
 
+/* One more that was opened elsewhere; `data` is its own. */
+void sw_sinks_add(struct sw_sinks *sinks, const struct sw_sink_calls *calls, void *data);
+
 /* The threads begin, once privileges are dropped. 0 or -1. */
 int sw_sinks_start(struct sw_sinks *sinks, struct sw_trail *trail, struct sw_fault *fault);
 

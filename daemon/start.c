@@ -23,6 +23,8 @@
 /* Some 25,000 events: half a second of as many as the kernel can tell of. */
 #define TRAIL_BYTES (8u << 20)
 
+#define DAY_NS 86400000000000ull
+
 static void source_cleanup(struct sw_source *source)
 {
 	sw_source_free(source);
@@ -182,16 +184,21 @@ static int choose_policy(struct sw_daemon *daemon, struct sw_fault *fault)
 
 /* ---- the start ---- */
 
-static int open_control(struct sw_daemon *daemon, struct sw_fault *fault)
+static gid_t readers_group(void)
 {
 	const struct group *readers = getgrnam(READERS_GROUP);
+
+	return readers ? readers->gr_gid : (gid_t)-1;
+}
+
+static int open_control(struct sw_daemon *daemon, struct sw_fault *fault)
+{
 	sw_autofree char *path = NULL;
 
 	if (asprintf(&path, "%s/control", daemon->options.run_dir) < 0)
 		return sw_fault(fault, SW_EXIT_KERNEL, "out of memory");
-	return sw_control_open(daemon->loop, path, readers ? readers->gr_gid : (gid_t)-1,
-			       &sw_control_limits, daemon->trail, sw_daemon_request, daemon,
-			       &daemon->control, fault);
+	return sw_control_open(daemon->loop, path, readers_group(), &sw_control_limits,
+			       daemon->trail, sw_daemon_request, daemon, &daemon->control, fault);
 }
 
 static int open_parts(struct sw_daemon *daemon, struct sw_fault *fault)
@@ -215,11 +222,47 @@ static int open_parts(struct sw_daemon *daemon, struct sw_fault *fault)
 	return sw_addresses_open(&daemon->addresses, fault);
 }
 
+/* A store that cannot be opened keeps nothing from being enforced. */
+static int open_store(struct sw_daemon *daemon, struct sw_fault *fault)
+{
+	const struct sw_options *options = &daemon->options;
+	const struct sw_store_limits limits = {.bytes = options->store_bytes,
+					       .age_ns = options->keep_days * DAY_NS};
+	gid_t readers = readers_group();
+	sw_autofree char *problem = NULL;
+
+	if (!options->store_bytes)
+		return 0;
+	if (asprintf(&daemon->store_path, "%s/" SW_STORE_NAME, options->state_dir) < 0)
+		daemon->store_path = NULL;
+	/* They could not come by the folder otherwise; where that fails it is told when they try. */
+	if (readers != (gid_t)-1 && chown(options->state_dir, (uid_t)-1, readers) < 0)
+		sw_log(SW_LOG_WARNING, "cannot give %s to the group " READERS_GROUP ": %s",
+		       options->state_dir, strerror(errno));
+	if (daemon->store_path)
+		daemon->store = sw_store_sink_open(daemon->store_path, &limits, readers, &problem);
+	if (!daemon->store)
+		return sw_fault(fault, SW_EXIT_KERNEL, "out of memory");
+	sw_sinks_add(daemon->sinks, &sw_sink_store, daemon->store);
+	if (problem)
+		sw_daemon_incident(daemon, "%s", problem);
+	return 0;
+}
+
+/* Ids of events go on where the store ends. */
 static int open_trail(struct sw_daemon *daemon, struct sw_fault *fault)
 {
-	if (sw_sinks_open(daemon->sinks, &daemon->options, fault) < 0)
-		return -1;
-	daemon->trail = sw_trail_new(TRAIL_BYTES, 0);
+	const struct sw_head *head = sw_kernel_head(daemon->kernel);
+	uint64_t missing = 0;
+
+	if (daemon->store)
+		missing = sw_store_sink_account(daemon->store, head->instance, head->taken);
+	if (missing)
+		sw_daemon_incident(
+			daemon, "%llu events were not recorded, as the smtpwalld before was killed",
+			(unsigned long long)missing);
+	daemon->trail =
+		sw_trail_new(TRAIL_BYTES, daemon->store ? sw_store_sink_last(daemon->store) : 0);
 	if (!daemon->trail)
 		return sw_fault(fault, SW_EXIT_KERNEL, "out of memory");
 	return 0;
@@ -330,7 +373,8 @@ int sw_daemon_start(struct sw_daemon *daemon, struct sw_fault *fault)
 {
 	daemon->since_ns = sw_now_ns(CLOCK_REALTIME);
 	if (open_parts(daemon, fault) < 0 || prepare(daemon, fault) < 0 ||
-	    open_trail(daemon, fault) < 0 ||
+	    open_store(daemon, fault) < 0 ||
+	    sw_sinks_open(daemon->sinks, &daemon->options, fault) < 0 ||
 	    sw_kernel_open(daemon->options.pin_dir, daemon->cgroup_fd, &daemon->kernel, fault) <
 		    0 ||
 	    resume_slots(daemon, fault) < 0)
@@ -339,8 +383,8 @@ int sw_daemon_start(struct sw_daemon *daemon, struct sw_fault *fault)
 	if (choose_policy(daemon, fault) < 0 ||
 	    sw_kernel_events_open(daemon->kernel, sw_daemon_record, daemon, fault) < 0 ||
 	    sw_kernel_samples_open(daemon->kernel, sw_daemon_sample, daemon, fault) < 0 ||
-	    open_control(daemon, fault) < 0 || sw_daemon_watch(daemon, fault) < 0 ||
-	    sw_privileges_drop(fault) < 0 ||
+	    open_trail(daemon, fault) < 0 || open_control(daemon, fault) < 0 ||
+	    sw_daemon_watch(daemon, fault) < 0 || sw_privileges_drop(fault) < 0 ||
 	    sw_sinks_start(daemon->sinks, daemon->trail, fault) < 0 ||
 	    sw_kernel_attach(daemon->kernel, fault) < 0)
 		return -1;
@@ -385,4 +429,5 @@ void sw_daemon_end(struct sw_daemon *daemon)
 	free(daemon->local);
 	free(daemon->cgroup);
 	free(daemon->policy_path);
+	free(daemon->store_path);
 }

@@ -54,6 +54,7 @@ static json_t *handle(void *data, const struct sw_peer *peer, const json_t *requ
 		assert_true(fcntl(fds[i], F_GETFD) >= 0);
 	if (json_is_true(json_object_get(request, "stream"))) {
 		stream->wanted = true;
+		stream->search = sw_search_all;
 		stream->follow = json_is_true(json_object_get(request, "follow"));
 		sw_trail_bounds(world->trail, &stream->next, &stream->end);
 		return json_null();
