@@ -56,7 +56,7 @@ enum sw_dim {
 	SW_DIM_UNIT,     /* systemd unit: the topmost cgroup that is not a slice */
 	SW_DIM_EXE,      /* executable */
 	SW_DIM_MAX,
-	/* Those of the edge beside port and destination; edge_match.h goes through them by itself. */
+	/* Those of edge and serve beside port and destination; edge_match.h goes through them by itself. */
 	SW_DIM_FROM = SW_DIM_MAX, /* source address */
 	SW_DIM_INTERFACE,         /* where the packet came in; any[] is empty, every row has some */
 	SW_DIMS
@@ -100,16 +100,17 @@ struct sw_policy {
 	__u64 generation; /* counts every policy ever applied; 0 = this slot was never filled */
 	__u32 n_rules;
 	__u32 n_rows;
-	__u64 guard[65536 / 64];      /* bit p: port p is named by a host block */
-	__u64 edge_guard[65536 / 64]; /* by an edge block */
+	__u64 guard[65536 / 64];       /* bit p: port p is named by a host block */
+	__u64 edge_guard[65536 / 64];  /* by an edge block */
+	__u64 serve_guard[65536 / 64]; /* by a serve block: the port that a server listens on */
 	struct sw_vec any[SW_DIMS];
 	struct sw_vec local;  /* rows with `to local` */
 	__u32 n_lengths[2];   /* [0] IPv4, [1] IPv6: prefix lengths in use */
 	__u8 lengths[2][136]; /* longest first, as bits of the 16-byte address (IPv4 /24 is 120) */
-	__u32 n_from_lengths[2]; /* the same of the source prefixes of edge blocks */
+	__u32 n_from_lengths[2]; /* the same of the source prefixes of edge and serve blocks */
 	__u8 from_lengths[2][136];
 	__u32 n_patterns;
-	__u32 reserved;
+	__u32 serves; /* some port is in serve_guard */
 	struct sw_pattern
 		patterns[SW_PATTERNS_MAX]; /* interfaces of edge blocks, in the file's order */
 	struct sw_vec
@@ -118,6 +119,10 @@ struct sw_policy {
 	__u16 row_rule[SW_ROWS_MAX];     /* row -> rule index */
 	struct sw_rule rules[SW_RULES_MAX];
 };
+
+/* The key of a port's rows in `ids`, by scope; host has the bare port. */
+#define SW_EDGE_PORT_ID(port) (1u << 16 | (port))
+#define SW_SERVE_PORT_ID(port) (2u << 16 | (port))
 
 /* Inner map keys. Value is struct sw_vec but for prefixes. */
 struct sw_id_key {
@@ -149,8 +154,10 @@ struct sw_prefix_key { /* value: __u32 class */
  * Filling a slot is safe because the daemon waits for running programs after each switch.
  */
 struct sw_head {
-	__u32 abi;       /* SW_ABI_VERSION */
-	__u32 active;    /* slot in force: 0 or 1 */
+	__u32 abi;    /* SW_ABI_VERSION */
+	__u32 active; /* slot in force: 0 or 1 */
+	__u32 serves; /* bit per slot: as `serves` of its policy, near to what each packet asks */
+	__u32 elsewhere; /* SMTP on ports that no rule names is recognised */
 	__u64 cgroup_id; /* the guarded cgroup: paths of callers are told from here */
 	__u64 confirm_before; /* CLOCK_REALTIME ns; the daemon goes back to the other slot then; 0 = confirmed */
 	__u64 existing_close; /* generation since which older connections are reset, 0 = they may finish */
@@ -186,9 +193,9 @@ SW_SIZE(struct sw_id_key, 8);
 SW_SIZE(struct sw_cgroup_key, 260);
 SW_SIZE(struct sw_prefix_key, 20);
 SW_SIZE(struct sw_pattern, 88);
-SW_SIZE(struct sw_policy, 16 + 2 * 8192 + 9 * 64 + 64 + 2 * (8 + 272) + 8 + SW_PATTERNS_MAX * 88 +
+SW_SIZE(struct sw_policy, 16 + 3 * 8192 + 9 * 64 + 64 + 2 * (8 + 272) + 8 + SW_PATTERNS_MAX * 88 +
 				  65536 + 1024 + 10240);
-SW_SIZE(struct sw_head, 32 + 2 * sizeof(struct sw_policy) + 32);
+SW_SIZE(struct sw_head, 40 + 2 * sizeof(struct sw_policy) + 32);
 SW_SIZE(struct sw_rule_info, 776);
 SW_SIZE(struct sw_policy_info, 4136);
 #undef SW_SIZE

@@ -20,9 +20,6 @@
 #define SW_EDGE_INTERFACES 16384
 #define SW_ANSWER_MAX 272 /* "554 5.7.1 ", 255 characters, CR LF; even */
 
-/* The key of a port's rows in `ids`: scope edge. */
-#define SW_EDGE_PORT_ID(port) (1u << 16 | (port))
-
 /* How frames of an interface begin. */
 enum sw_link {
 	SW_LINK_ETHERNET = 0,

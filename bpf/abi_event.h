@@ -19,6 +19,9 @@
 					   its name, so an upgrade does not stop the mail */
 #define SW_CALLER_CGROUP_LONG 0x08
 #define SW_CALLER_GROUPS_MANY 0x10
+#define SW_CALLER_SERVER                                                                           \
+	0x40 /* owner of a server's socket, which a client came to: user and cgroup are the
+					   socket's, nothing else is known */
 #define SW_CALLER_WORKER                                                                           \
 	0x20 /* a kernel thread acted for the socket's owner (MPTCP subflow):
 					   user and cgroup are the socket's, nothing else is known */
@@ -36,15 +39,15 @@ struct sw_caller {
 	char cgroup[SW_NAME_MAX]; /* relative to the guarded cgroup, "/" is itself */
 };
 
-/* A connection to a guarded port that was let through: value of the map `flows`, the key is the
-   socket's cookie. Times are CLOCK_BOOTTIME. */
+/* A connection to a guarded port that was let through, or one that this machine answers: value of the map
+   `flows`, the key is the socket's cookie. Times are CLOCK_BOOTTIME. */
 struct sw_flow {
 	__u64 opened_ns;
 	__u64 changed_ns;     /* last change of state */
 	__u64 ended_ns;       /* 0: live */
 	__u64 generation;     /* of the policy that let it through */
-	__u64 sent, received; /* bytes of payload, set when it has ended */
-	__u16 rule;           /* index */
+	__u64 sent, received; /* bytes of payload by this machine's socket, set when it has ended */
+	__u16 rule;           /* index, or SW_RULE_NONE */
 	__u16 src_port;       /* 0: not known yet */
 	__u16 dst_port;       /* where the socket goes, after a redirect */
 	__u16 asked_port;     /* what the program asked for */
@@ -57,6 +60,9 @@ struct sw_flow {
 	__u8 family;       /* as in struct sw_event */
 	__u16 tls_version; /* negotiated, from the ServerHello; 0: not known (yet) */
 	__u16 cipher;      /* likewise, TLS cipher suite number */
+	__u8 served; /* this machine answers: the caller is the server's owner, src its client, dst
+			and asked are what the client came to */
+	__u8 reserved[7];
 	struct sw_caller caller;
 };
 
@@ -119,7 +125,7 @@ struct sw_event {
 #define SW_SIZE(type, size) static_assert(sizeof(type) == (size), #type " changed its layout")
 SW_SIZE(struct sw_caller, 560);
 SW_SIZE(struct sw_event, 704);
-SW_SIZE(struct sw_flow, 56 + 48 + 8 + 560);
+SW_SIZE(struct sw_flow, 56 + 48 + 16 + 560);
 SW_SIZE(struct sw_sample, 16);
 #undef SW_SIZE
 #endif

@@ -3,6 +3,9 @@
  * backstop.h - packets on their way out. connect() has decided already; here it is only asked whether
  * it did. A packet to a guarded port whose socket it did not let through is dropped.
  *
+ * What a client's connection to a server of this machine sends is the gate's (arrival.h), where a serve block
+ * names the port; it opens nothing.
+ *
  * Which port: the one in the TCP header (DNAT may have changed it since connect) and the one of the
  * socket (headers may be such that TCP is hard to find). Either one being guarded is enough to ask.
  *
@@ -15,6 +18,7 @@
 #ifndef SW_BACKSTOP_H
 #define SW_BACKSTOP_H
 
+#include "bpf/arrival.h"
 #include "bpf/decide.h"
 #include "bpf/emit.h"
 #include "bpf/enforced.h"
@@ -247,11 +251,16 @@ SW_INLINE int sw_backstop(struct __sk_buff *skb)
 	const struct sw_policy *policy;
 	struct sw_out out = {.skb = skb};
 	struct sw_sock *st;
-	int port = sw_glance(skb);
+	int port = sw_glance(skb), served;
 
 	if (!at)
 		return SW_SKB_PASS; /* an array's element is always there */
 	policy = sw_policy_in_force(at, &slot);
+	if (at->serves >> slot & 1 && sk && sw_serve_guarded(policy, sk->src_port)) {
+		served = sw_served_egress(skb, at, slot);
+		if (served != SW_NOT_SERVED)
+			return served;
+	}
 	socket_port = sk ? bpf_ntohs(sk->dst_port) : 0;
 	if (port != SW_GLANCE_ODD && !(port >= 0 && sw_guarded(policy, port)) &&
 	    !sw_guarded(policy, socket_port))

@@ -95,6 +95,7 @@ SW_INLINE void sw_sock_begin(struct bpf_sock *sk, struct sw_sock *st, __u64 gene
 		bpf_sk_storage_delete(&gates, sk);
 	SW_WRITE_ONCE(st->gated, SW_UNGATED);
 	st->flow.opened_ns = 0;
+	st->flow.served = 0;
 	st->flow.generation = generation;
 	st->flow.rule = SW_RULE_NONE;
 	st->redirected = 0;

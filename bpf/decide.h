@@ -10,6 +10,7 @@
 #include "bpf/emit.h"
 #include "bpf/identity.h"
 #include "bpf/kernel.h"
+#include "bpf/lookup.h"
 #include "bpf/maps_host.h"
 #include "bpf/match.h"
 
@@ -97,16 +98,6 @@ SW_INLINE const struct sw_vec *sw_find_prefix(struct sw_call *call)
 	if (class >= SW_CLASSES_MAX)
 		return 0;
 	return &call->policy->classes[class];
-}
-
-/* Loopback without a look-up; and the unspecified address, which the kernel takes for loopback. */
-SW_INLINE int sw_is_loopback(const __u8 *addr, __u32 ipv4)
-{
-	const __u32 *word = (const __u32 *)addr;
-
-	if (ipv4)
-		return addr[12] == 127 || !word[3];
-	return !(word[0] | word[1] | word[2]) && (!word[3] || word[3] == bpf_htonl(1));
 }
 
 SW_INLINE const struct sw_vec *sw_find_local(struct sw_call *call)

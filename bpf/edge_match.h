@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * edge_match.h - the bit vectors of match.h for forwarded packets. Nothing is undecided here, so a decision is
- * the AND of what the dimensions leave. Pure: the kernel runs it, and `smtpwall why` and replay.
+ * edge_match.h - the bit vectors of match.h for what is known by its addresses alone: forwarded packets, and the
+ * clients of this machine's servers. Nothing is undecided here, so a decision is the AND of what the dimensions
+ * leave. Pure: the kernel runs it, and `smtpwall why` and replay.
  *
  *     if (!sw_edge_guarded(policy, port)) pass;
  *     sw_edge_begin(&rows, rows of scope and port, rows of the interface);
@@ -9,6 +10,8 @@
  *     sw_edge_give(&rows, &policy->any[SW_DIM_FROM], class of the source prefix, NULL);
  *     sw_edge_give(&rows, &policy->any[SW_DIM_DST], class of the destination prefix, rows of `local`);
  *     rule = sw_edge_rule(policy, &rows);
+ *
+ * Sessions that this machine answers are decided likewise, by sw_serve_guarded() and the rows of the port alone.
  */
 #ifndef SW_EDGE_MATCH_H
 #define SW_EDGE_MATCH_H
@@ -18,11 +21,13 @@
 /* Does an edge block name this port (host order)? */
 SW_MATCH_INLINE int sw_edge_guarded(const struct sw_policy *policy, __u16 port)
 {
-	__u64 word = port >> 6;
+	return sw_port_in(policy->edge_guard, port);
+}
 
-	SW_MATCH_OPAQUE(word);
-	word &= 65536 / 64 - 1;
-	return (int)(policy->edge_guard[word] >> (port & 63) & 1);
+/* Does a serve block name this port of a server? Where sw_policy.serves is 0 none does. */
+SW_MATCH_INLINE int sw_serve_guarded(const struct sw_policy *policy, __u16 port)
+{
+	return sw_port_in(policy->serve_guard, port);
 }
 
 /* Does an IPv6 header hold an address of IPv4? It is nobody's on a wire (RFC 4291, 2.5.5.2), and rules and flows

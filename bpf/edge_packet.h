@@ -11,6 +11,7 @@
 #include "bpf/edge_match.h"
 #include "bpf/edge_sources.h"
 #include "bpf/kernel.h"
+#include "bpf/lookup.h"
 #include "bpf/maps_edge.h"
 
 #define SW_XDP_U8(at, offset) (*((const __u8 *)(at) + (offset)))
@@ -112,61 +113,6 @@ SW_INLINE void sw_xdp_identify(struct xdp_md *ctx, struct sw_edge_work *work, __
 
 /* ---- the rule ---- */
 
-struct sw_xdp_lookup {
-	struct sw_edge_work *work;
-	const struct sw_policy *policy;
-	__u32 slot, family, from; /* `from`: SW_PREFIX_FROM, or 0 */
-};
-
-#define SW_XDP_CLASS_NONE 0xffffffffu
-
-static long sw_xdp_prefix_step(__u32 index, struct sw_xdp_lookup *lookup)
-{
-	void *inner = bpf_map_lookup_elem(&prefixes, &lookup->slot);
-	struct sw_edge_work *work = lookup->work;
-	__u64 at = index, family = lookup->family & 1;
-	const __u32 *class;
-	__u32 bits;
-
-	SW_OPAQUE(at);
-	if (!inner || at >= sizeof(lookup->policy->lengths[0]))
-		return 1;
-	bits = lookup->from ? lookup->policy->from_lengths[family][at]
-			    : lookup->policy->lengths[family][at];
-	sw_prefix_cut(&work->prefix, bits);
-	work->prefix.bits |= lookup->from;
-	class = bpf_map_lookup_elem(inner, &work->prefix);
-	if (!class)
-		return 0;
-	work->class = *class;
-	return 1;
-}
-
-/* Rows of the longest prefix that an address lies in; NULL: of none. */
-SW_INLINE const struct sw_vec *sw_xdp_prefix(struct sw_xdp_lookup *lookup, const __u8 *addr,
-					     __u32 n_lengths)
-{
-	struct sw_edge_work *work = lookup->work;
-	__u64 class;
-
-	work->class = SW_XDP_CLASS_NONE;
-	if (!n_lengths)
-		return 0;
-	__builtin_memcpy(work->prefix.addr, addr, sizeof(work->prefix.addr));
-	bpf_loop(n_lengths, sw_xdp_prefix_step, lookup, 0);
-	class = work->class;
-	if (class >= SW_CLASSES_MAX)
-		return 0;
-	return &lookup->policy->classes[class];
-}
-
-/* Rows with `to local`, when the address is this machine's. Loopback is not asked about as at connect(): the
-   kernel takes no packet for it from a wire (RFC 1122, 3.2.1.3). */
-SW_INLINE const struct sw_vec *sw_xdp_local(const struct sw_policy *policy, const __u8 *addr)
-{
-	return bpf_map_lookup_elem(&local, addr) ? &policy->local : 0;
-}
-
 /* Rows of this port on this interface. Returns whether there are any. */
 SW_INLINE int sw_xdp_begin(struct sw_edge_work *work, const struct sw_interface *interface)
 {
@@ -175,49 +121,23 @@ SW_INLINE int sw_xdp_begin(struct sw_edge_work *work, const struct sw_interface 
 	SW_OPAQUE(slot);
 	slot &= 1;
 	sw_edge_begin(
-		&work->rows,
+		&work->lookup.rows,
 		sw_rows_of_id(work->slot, SW_DIM_PORT, SW_EDGE_PORT_ID(work->packet.dst_port)),
 		&interface->rows[slot]);
-	return sw_vec_first(&work->rows) != SW_ROW_NONE;
-}
-
-/* Does a row that is still possible ask about this dimension? */
-SW_INLINE int sw_xdp_asks(const struct sw_edge_work *work, const struct sw_vec *any)
-{
-	__u64 asks = 0;
-
-#pragma GCC unroll 8
-	for (__u32 i = 0; i < SW_WORDS; i++)
-		asks |= work->rows.w[i] & ~any->w[i];
-	return !!asks;
+	return sw_vec_first(&work->lookup.rows) != SW_ROW_NONE;
 }
 
 /* Leaves the deciding rule, its action and flags in `work`. */
 static __noinline void sw_xdp_decide(struct sw_edge_work *work, const struct sw_policy *policy)
 {
-	struct sw_xdp_lookup lookup = {
-		.work = work,
+	struct sw_ask ask = {
+		.to = &work->lookup,
 		.policy = policy,
 		.slot = work->slot,
-		.family = work->packet.ether == SW_ETHER_IPV6 && !sw_addr_is_ipv4(work->packet.dst),
+		.ipv6 = work->packet.ether == SW_ETHER_IPV6 && !sw_addr_is_ipv4(work->packet.dst),
 	};
-	const struct sw_vec *found;
-	__u64 rule;
+	__u64 rule = sw_lookup_rule(&ask, work->packet.src, work->packet.dst, 0);
 
-	if (sw_xdp_asks(work, &policy->any[SW_DIM_FROM])) {
-		lookup.from = SW_PREFIX_FROM;
-		found = sw_xdp_prefix(&lookup, work->packet.src,
-				      policy->n_from_lengths[lookup.family & 1]);
-		sw_edge_give(&work->rows, &policy->any[SW_DIM_FROM], found, 0);
-	}
-	if (sw_xdp_asks(work, &policy->any[SW_DIM_DST])) {
-		lookup.from = 0;
-		found = sw_xdp_prefix(&lookup, work->packet.dst,
-				      policy->n_lengths[lookup.family & 1]);
-		sw_edge_give(&work->rows, &policy->any[SW_DIM_DST], found,
-			     sw_xdp_local(policy, work->packet.dst));
-	}
-	rule = sw_edge_rule(policy, &work->rows);
 	work->rule = rule;
 	work->action = SW_ACTION_REJECT;
 	work->flags = 0;

@@ -89,7 +89,8 @@ SW_INLINE void sw_event_fill(struct sw_event *event, const struct sw_report *rep
 	event->reserved = 0;
 	event->interface = 0;
 	event->cipher = 0;
-	event->served = event->padding = 0;
+	event->served = report->kind == SW_EVENT_SERVE;
+	event->padding = 0;
 	event->opened_ns = event->sent = event->received = 0;
 	__builtin_memcpy(event->src, report->src, sizeof(event->src));
 	__builtin_memcpy(event->dst, report->dst, sizeof(event->dst));
@@ -128,6 +129,7 @@ SW_INLINE void sw_event_session(struct sw_event *event, const struct sw_sock *st
 	event->tls = flow->tls;
 	event->tls_version = flow->tls_version;
 	event->cipher = flow->cipher;
+	event->served = flow->served;
 }
 
 /* Returns 0, or -1 when there was no room. */
@@ -148,7 +150,7 @@ static __noinline int sw_emit_now(const struct sw_report *report, const struct s
 		return -1;
 	}
 	sw_event_fill(event, report, st ? &st->flow.caller : 0, now, suppressed);
-	if (st && report->kind == SW_EVENT_GATE)
+	if (st && (report->kind == SW_EVENT_GATE || report->kind == SW_EVENT_SERVE))
 		sw_event_gate(event, st);
 	if (st && report->kind == SW_EVENT_SESSION)
 		sw_event_session(event, st);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * flows.h - the map `flows`: what people are shown of the connections to guarded ports. A connection is
- * in it from its SYN on. The program on sock_ops tells its source address, its end and its bytes;
+ * in it from its SYN on, one that a client made from the end of its handshake. The program on sock_ops tells its source address, its end and its bytes;
  * sockets that connect() was not asked about cost it a look at a storage that they do not have.
  */
 #ifndef SW_FLOWS_H
@@ -76,15 +76,15 @@ SW_INLINE void sw_flow_opening(struct bpf_sock_ops *ctx)
 	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 }
 
-/* TCP counts SYN and FIN as a byte each. */
-SW_INLINE __u64 sw_bytes_sent(const struct bpf_sock_ops *ctx, __u32 before)
+/* TCP counts our SYN as a byte, where that opened the connection, and our FIN. */
+SW_INLINE __u64 sw_bytes_sent(const struct bpf_sock_ops *ctx, __u32 before, int served)
 {
 	__u64 acked = ctx->bytes_acked;
 	int closed = before == SW_TCP_FIN_WAIT1 || before == SW_TCP_FIN_WAIT2 ||
 		     before == SW_TCP_CLOSING || before == SW_TCP_LAST_ACK ||
 		     before == SW_TCP_TIME_WAIT;
 
-	if (acked)
+	if (acked && !served)
 		acked--;
 	if (acked && closed && ctx->snd_una == ctx->snd_nxt)
 		acked--;
@@ -141,20 +141,19 @@ SW_INLINE void sw_flow_ended(struct bpf_sock_ops *ctx)
 	st = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	if (!st || !st->flow.opened_ns || st->flow.ended_ns)
 		return;
-	st->flow.sent = sw_bytes_sent(ctx, ctx->args[0]);
+	st->flow.sent = sw_bytes_sent(ctx, ctx->args[0], st->flow.served);
 	st->flow.received = sw_bytes_received(ctx, sk);
 	st->flow.ended_ns = bpf_ktime_get_boot_ns();
 	sw_flow_store(st);
 	sw_report_session(st);
 }
 
-SW_INLINE int sw_flow_ops(struct bpf_sock_ops *ctx)
+SW_INLINE void sw_flow_ops(struct bpf_sock_ops *ctx)
 {
 	if (ctx->op == BPF_SOCK_OPS_TCP_CONNECT_CB)
 		sw_flow_opening(ctx);
 	else if (ctx->op == BPF_SOCK_OPS_STATE_CB)
 		sw_flow_ended(ctx);
-	return 1;
 }
 
 #endif

@@ -76,6 +76,8 @@ enum sw_gate_served {
 	SW_GATE_UNREAD,        /* not enforced: bytes were missed, no longer looked at */
 };
 
+#define SW_GATE_MET 2 /* in `synced` */
+
 #define SW_GATE_ANSWER_220 1
 #define SW_GATE_ANSWER_OTHER 2
 
@@ -102,8 +104,8 @@ struct sw_gate {
 	__u8 enforced;     /* 0: segments are never held, the first violation is recorded */
 
 	/* ---- client half ---- */
-	__u8 phase;  /* enum sw_gate_phase */
-	__u8 synced; /* `start` is known */
+	__u8 phase; /* enum sw_gate_phase */
+	__u8 synced; /* `start` is known; SW_GATE_MET: from the handshake itself, no SYN changes it */
 	__u8 reason; /* of the violation, enum sw_reason */
 	__u8 verb;   /* enum sw_verb: of the violation */
 	__u8 verb_length;
@@ -206,6 +208,20 @@ SW_GATE_INLINE void sw_gate_begin(struct sw_gate *gate, __u8 action, __u8 flags,
 	gate->enforced = action == SW_ACTION_TLS && !(flags & SW_RULE_AUDIT);
 	gate->tls_version = tls_version;
 	gate->hard = 1;
+}
+
+/*
+ * A connection that a client made to this machine, met when its handshake is over: the numbers of the first byte
+ * that each side has to send. From now on the client's packets are what anybody may have sent, whether TCP takes
+ * them or not: a SYN among them says nothing. Bytes that TCP throws away are read all the same, which does no
+ * harm: what is sent again under their numbers must be the same bytes.
+ */
+SW_GATE_INLINE void sw_gate_meet(struct sw_gate *gate, __u32 client_next, __u32 server_next)
+{
+	gate->start = client_next;
+	gate->synced = SW_GATE_MET;
+	gate->server_next = server_next;
+	gate->server_synced = 1;
 }
 
 /* For people: how far it has come, enum sw_flow_state. */

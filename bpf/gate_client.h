@@ -207,7 +207,7 @@ SW_GATE_INLINE int sw_gate_client_early(struct sw_gate *gate, const struct sw_ga
 		return SW_GATE_PASS;
 	if (gate->phase == SW_GATE_CONDEMNED)
 		return segment->length ? SW_GATE_VIOLATION : SW_GATE_PASS;
-	if (segment->syn && !gate->read) {
+	if (segment->syn && !gate->read && gate->synced != SW_GATE_MET) {
 		gate->start = segment->seq + 1;
 		gate->synced = 1;
 	}

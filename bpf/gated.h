@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * gated.h - packets of connections that the gate looks at: adapters of egress and ingress onto gate.h,
- * and what follows from its answers.
+ * gated.h - packets of connections that the gate looks at: from a packet to one of the two halves of gate.h, and
+ * what follows from its answer. Of a connection that this machine made the client's half is fed by egress and the
+ * server's by ingress; of one that it answers it is the other way round.
  *
  * Egress runs under the socket's lock, ingress before it is taken, so both may look at one connection
  * at the same time, each at its own half of the gate. A half is one program's at a time; a packet that
@@ -29,6 +30,9 @@ __noinline int sw_gated_client(struct __sk_buff *skb, struct sw_gated *gated)
 	gate = &gated->gate;
 	side = &gated->client;
 	if (sw_read_segment(skb, side)) {
+		/* One that comes from elsewhere TCP has not looked at: anybody may have sent it. */
+		if (gate->synced == SW_GATE_MET)
+			return gate->enforced ? SW_GATE_HOLD : SW_GATE_PASS;
 		gate->reason = SW_REASON_MALFORMED;
 		gate->phase = gate->enforced ? SW_GATE_CONDEMNED : SW_GATE_OVER;
 		return SW_GATE_VIOLATION;
@@ -56,16 +60,29 @@ __noinline int sw_gated_server(struct __sk_buff *skb, struct sw_gated *gated)
 
 /* ---- what follows ---- */
 
+/* Connections that this machine made and those that it answers are counted apart. */
+SW_INLINE void sw_count_of(const struct sw_sock *st, __u32 made, __u32 served)
+{
+	sw_count(st->state == SW_SOCK_SERVED ? served : made);
+}
+
+SW_INLINE void sw_count_dropped(const struct sw_sock *st)
+{
+	sw_count_of(st, SW_COUNT_GATE_DROPPED, SW_COUNT_SERVE_DROPPED);
+}
+
+SW_INLINE void sw_count_held(const struct sw_sock *st)
+{
+	sw_count_of(st, SW_COUNT_GATE_HELD, SW_COUNT_SERVE_HELD);
+}
+
 /* Neither payload nor what can't be read; acknowledgements and ends may pass. */
 static __noinline int sw_drop_payload(struct __sk_buff *skb)
 {
 	struct sw_packet packet = {};
 
 	sw_walk_headers(skb, &packet);
-	if (packet.verdict == SW_PARSE_TCP && packet.at == skb->len)
-		return SW_SKB_PASS;
-	sw_count(SW_COUNT_GATE_DROPPED);
-	return SW_SKB_DROP;
+	return packet.verdict == SW_PARSE_TCP && packet.at == skb->len ? SW_SKB_PASS : SW_SKB_DROP;
 }
 
 SW_INLINE void sw_flow_changes(struct sw_sock *st, const struct sw_gate *gate, __u8 state)
@@ -88,7 +105,7 @@ static __noinline void sw_report_gate(struct sw_sock *st)
 	struct sw_report report = {
 		.generation = st->flow.generation,
 		.cookie = st->cookie,
-		.kind = SW_EVENT_GATE,
+		.kind = st->state == SW_SOCK_SERVED ? SW_EVENT_SERVE : SW_EVENT_GATE,
 		.verdict = st->gated == SW_CONDEMNED ? SW_VERDICT_RESET : SW_VERDICT_AUDIT,
 		.reason = st->flow.reason,
 		.family = st->flow.family,
@@ -110,7 +127,10 @@ static __noinline int sw_condemned(struct __sk_buff *skb, struct sw_sock *st)
 {
 	int answer = sw_drop_payload(skb);
 
-	if (answer == SW_SKB_DROP && !SW_READ_ONCE(st->told))
+	if (answer != SW_SKB_DROP)
+		return answer;
+	sw_count_dropped(st);
+	if (!SW_READ_ONCE(st->told))
 		sw_report_gate(st);
 	return answer;
 }
@@ -126,7 +146,7 @@ static __noinline int sw_gated_violation(struct bpf_sock *sk, struct sw_sock *st
 	if (__sync_val_compare_and_swap(&st->gated, SW_GATED, mark) != SW_GATED) {
 		if (SW_READ_ONCE(st->gated) != SW_CONDEMNED)
 			return SW_SKB_PASS;
-		sw_count(SW_COUNT_GATE_DROPPED);
+		sw_count_dropped(st);
 		return SW_SKB_DROP;
 	}
 	st->flow.reason = from_server ? gate->server_reason : gate->reason;
@@ -137,9 +157,12 @@ static __noinline int sw_gated_violation(struct bpf_sock *sk, struct sw_sock *st
 	st->interface = sk->bound_dev_if;
 	sw_flow_changes(st, gate, enforced ? SW_FLOW_CONDEMNED : SW_FLOW_RECORDED);
 	bpf_sk_storage_delete(&gates, sk);
-	sw_count(enforced ? SW_COUNT_CONDEMNED : SW_COUNT_AUDITED);
-	if (enforced)
-		sw_count(SW_COUNT_GATE_DROPPED);
+	if (enforced) {
+		sw_count_of(st, SW_COUNT_CONDEMNED, SW_COUNT_SERVE_CONDEMNED);
+		sw_count_dropped(st);
+	} else {
+		sw_count_of(st, SW_COUNT_AUDITED, SW_COUNT_SERVE_AUDITED);
+	}
 	sw_report_gate(st);
 	return enforced ? SW_SKB_DROP : SW_SKB_PASS;
 }
@@ -157,7 +180,7 @@ static __noinline void sw_gated_progress(struct bpf_sock *sk, struct sw_sock *st
 	if (state == SW_FLOW_HELLO_SENT)
 		sw_sample_client(gate, st->cookie);
 	if (state == SW_FLOW_TLS) {
-		sw_count(SW_COUNT_TLS);
+		sw_count_of(st, SW_COUNT_TLS, SW_COUNT_SERVE_TLS);
 		sw_sample_server(gate, st->cookie);
 	}
 	if (over)
@@ -166,29 +189,40 @@ static __noinline void sw_gated_progress(struct bpf_sock *sk, struct sw_sock *st
 
 /* A packet whose half somebody else looks at. Where nothing is enforced nothing is dropped either: it
    passes, and the gate ends at the bytes that it missed. */
-SW_INLINE int sw_taken(const struct sw_gated *gated)
+SW_INLINE int sw_taken(const struct sw_sock *st, const struct sw_gated *gated)
 {
-	if (gated->gate.enforced)
-		sw_count(SW_COUNT_GATE_HELD);
-	return gated->gate.enforced ? SW_SKB_DROP : SW_SKB_PASS;
+	if (!gated->gate.enforced)
+		return SW_SKB_PASS;
+	sw_count_held(st);
+	return SW_SKB_DROP;
 }
 
 /* A segment is ahead: will what is missing come? Not if it passed while no policy named the port, or no
    program was attached. Returns the answer, and leaves the reason. */
-SW_INLINE int sw_ahead(struct bpf_sock *sk, struct sw_gate *gate, int server)
+SW_INLINE int sw_ahead(struct bpf_sock *sk, struct sw_gate *gate, int server, int arrives)
 {
 	__u32 next = server ? gate->server_next : gate->start + gate->read;
 	struct bpf_tcp_sock *tcp = bpf_tcp_sock(sk);
+	__u32 received, sent;
 
-	if (!tcp || (__s32)((server ? tcp->rcv_nxt : tcp->snd_una) - next) <= 0)
+	if (!tcp)
+		return SW_GATE_HOLD;
+	received = tcp->rcv_nxt;
+	sent = tcp->snd_una;
+	SW_OPAQUE(
+		received); /* or the compiler chooses the member before it loads, which may not be */
+	SW_OPAQUE(sent);
+	if ((__s32)((arrives ? received : sent) - next) <= 0)
 		return SW_GATE_HOLD;
 	*(server ? &gate->server_reason : &gate->reason) = SW_REASON_MALFORMED;
 	return SW_GATE_VIOLATION;
 }
 
-/* A packet of a gated connection leaves. */
-static __noinline int sw_gated_egress(struct __sk_buff *skb, struct bpf_sock *sk,
-				      struct sw_sock *st)
+/* ---- the halves ---- */
+
+/* A packet that the client of a gated connection sends. `arrives`: this machine is the server. */
+static __noinline int sw_gated_from_client(struct __sk_buff *skb, struct bpf_sock *sk,
+					   struct sw_sock *st, int arrives)
 {
 	struct sw_gated *gated;
 	__u32 state;
@@ -200,10 +234,10 @@ static __noinline int sw_gated_egress(struct __sk_buff *skb, struct bpf_sock *sk
 	if (!gated) /* the other direction has just ended it */
 		return SW_READ_ONCE(st->gated) ? SW_SKB_DROP : SW_SKB_PASS;
 	if (__sync_lock_test_and_set(&gated->client.busy, 1))
-		return sw_taken(gated);
+		return sw_taken(st, gated);
 	answer = sw_gated_client(skb, gated);
 	if (answer == SW_GATE_HOLD)
-		answer = sw_ahead(sk, &gated->gate, 0);
+		answer = sw_ahead(sk, &gated->gate, 0, arrives);
 	state = sw_gate_state(&gated->gate);
 	__sync_lock_test_and_set(&gated->client.busy, 0);
 	if (answer == SW_GATE_VIOLATION)
@@ -212,13 +246,13 @@ static __noinline int sw_gated_egress(struct __sk_buff *skb, struct bpf_sock *sk
 		sw_gated_progress(sk, st, gated, state);
 	if (answer == SW_GATE_PASS)
 		return SW_SKB_PASS;
-	sw_count(SW_COUNT_GATE_HELD);
+	sw_count_held(st);
 	return SW_SKB_DROP;
 }
 
-/* A packet of a gated connection arrives. */
-static __noinline int sw_gated_ingress(struct __sk_buff *skb, struct bpf_sock *sk,
-				       struct sw_sock *st)
+/* A packet that its server sends. `arrives`: this machine is the client. */
+static __noinline int sw_gated_from_server(struct __sk_buff *skb, struct bpf_sock *sk,
+					   struct sw_sock *st, int arrives)
 {
 	struct sw_gated *gated;
 	int answer;
@@ -229,34 +263,31 @@ static __noinline int sw_gated_ingress(struct __sk_buff *skb, struct bpf_sock *s
 	if (!gated)
 		return SW_READ_ONCE(st->gated) ? SW_SKB_DROP : SW_SKB_PASS;
 	if (__sync_lock_test_and_set(&gated->server.busy, 1))
-		return sw_taken(gated);
+		return sw_taken(st, gated);
 	answer = sw_gated_server(skb, gated);
 	if (answer == SW_GATE_HOLD)
-		answer = sw_ahead(sk, &gated->gate, 1);
+		answer = sw_ahead(sk, &gated->gate, 1, arrives);
 	__sync_lock_test_and_set(&gated->server.busy, 0);
 	if (answer == SW_GATE_VIOLATION)
 		return sw_gated_violation(sk, st, gated, !gated->gate.reason);
 	if (answer == SW_GATE_PASS)
 		return SW_SKB_PASS;
-	sw_count(SW_COUNT_GATE_HELD);
+	sw_count_held(st);
 	return SW_SKB_DROP;
 }
 
-/* What arrives. Only sockets whose peer has a guarded port are asked further. */
-SW_INLINE int sw_arrival(struct __sk_buff *skb)
-{
-	__u32 zero = 0, slot;
-	struct sw_head *at = bpf_map_lookup_elem(&head, &zero);
-	struct bpf_sock *sk = skb->sk;
-	struct sw_sock *st;
+/* ---- the ways ---- */
 
-	if (!at || !sk || !sw_guarded(sw_policy_in_force(at, &slot), bpf_ntohs(sk->dst_port)))
-		return SW_SKB_PASS;
-	sk = bpf_sk_fullsock(sk);
-	if (!sk || sk->type != SW_SOCK_STREAM)
-		return SW_SKB_PASS;
-	st = bpf_sk_storage_get(&sockets, sk, 0, 0);
-	return st && st->gated ? sw_gated_ingress(skb, sk, st) : SW_SKB_PASS;
+SW_INLINE int sw_gated_egress(struct __sk_buff *skb, struct bpf_sock *sk, struct sw_sock *st)
+{
+	return st->state == SW_SOCK_SERVED ? sw_gated_from_server(skb, sk, st, 0)
+					   : sw_gated_from_client(skb, sk, st, 0);
+}
+
+SW_INLINE int sw_gated_ingress(struct __sk_buff *skb, struct bpf_sock *sk, struct sw_sock *st)
+{
+	return st->state == SW_SOCK_SERVED ? sw_gated_from_client(skb, sk, st, 1)
+					   : sw_gated_from_server(skb, sk, st, 1);
 }
 
 #endif

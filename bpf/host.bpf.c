@@ -4,11 +4,13 @@
  * the guarded cgroup; a socket belongs to the cgroup that it was made in, whatever becomes of the
  * process or its network namespace.
  */
+#include "bpf/arrival.h"
 #include "bpf/backstop.h"
 #include "bpf/connect.h"
 #include "bpf/flows.h"
 #include "bpf/gated.h"
 #include "bpf/samples.h"
+#include "bpf/served.h"
 
 char sw_license[] SEC("license") = "GPL";
 
@@ -52,7 +54,11 @@ int sw_ingress(struct __sk_buff *skb)
 SEC("sockops")
 int sw_sockops(struct bpf_sock_ops *ctx)
 {
-	return sw_flow_ops(ctx);
+	if (ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
+		sw_served_begin(ctx);
+	else
+		sw_flow_ops(ctx);
+	return 1;
 }
 
 /* Never attached: the daemon runs it to have what it read from `samples` overwritten. */

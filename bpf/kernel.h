@@ -45,11 +45,13 @@ typedef __u64 __le64, __be64;
 /* <asm-generic/errno-base.h>, <linux/socket.h>, <linux/net.h>, <net/tcp_states.h>, <linux/sched.h>,
    <linux/skbuff.h>: values of the kernel's interface to programs, or of its BTF-less macros. */
 #define SW_EACCES 13
+#define SW_AF_INET 2
 #define SW_SOCK_STREAM 1
 #define SW_SOCK_RAW 3
 #define SW_IPPROTO_TCP 6
 #define SW_IPPROTO_MPTCP 262
 #define SW_TCP_SYN_SENT 2
+#define SW_TCP_SYN_RECV 3
 #define SW_TCP_FIN_WAIT1 4
 #define SW_TCP_FIN_WAIT2 5
 #define SW_TCP_TIME_WAIT 6
@@ -235,10 +237,12 @@ struct inet_connection_sock {
 
 struct tcp_sock {
 	_Bool is_mptcp;
+	__u8 bpf_sock_ops_cb_flags;
 };
 
 struct mptcp_subflow_context {
-	__u32 request_join : 1; /* an additional subflow of a connection */
+	__u32 request_join : 1; /* an additional subflow of a connection that we made */
+	__u32 mp_join : 1;      /* of one that a client made to us */
 	struct sock *conn;      /* that connection */
 };
 

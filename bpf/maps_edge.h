@@ -6,6 +6,7 @@
 #ifndef SW_MAPS_EDGE_H
 #define SW_MAPS_EDGE_H
 
+#include "bpf/lookup.h"
 #include "bpf/maps.h"
 
 #include "bpf/abi_edge.h"
@@ -136,9 +137,7 @@ struct sw_edge_work {
 		__attribute__((aligned(8))); /* of the flow: addresses, ports, interface */
 	struct sw_edge_seen seen;
 	__u32 word; /* index of a gate that is being taken */
-	struct sw_vec rows;
-	struct sw_prefix_key prefix;
-	__u32 class;
+	struct sw_lookup lookup;
 	__u32 slot, rule;
 	__u64 generation;
 	__u8 action, flags; /* of the rule */

@@ -8,6 +8,7 @@
 #include "bpf/maps.h"
 
 #include "bpf/gate.h"
+#include "bpf/lookup.h"
 
 struct sw_names_map {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -33,6 +34,7 @@ enum sw_sock_state {
 	SW_SOCK_PASSED,      /* connect() let it through to `port` */
 	SW_SOCK_REFUSED,     /* connect() refused `port` */
 	SW_SOCK_EXISTING,    /* open to `port` before the policy was, or passive */
+	SW_SOCK_SERVED,      /* a client's connection to a port that a serve block names */
 };
 
 /* What becomes of a connection's packets. It goes from SW_GATED to one of the others once, by compare
@@ -96,8 +98,9 @@ struct sw_sock {
 
 #define SW_CLASS_NONE 0xffffffffu
 
-/* Written by connect, read by every program; egress, ingress and sockops note how the connection goes.
-   No memory for it: connect() is refused. */
+/* Written by connect, and by sockops for clients that come to a server; read by every program; egress,
+   ingress and sockops note how the connection goes. No memory for it: connect() is refused; a client's
+   connection is marked as SW_UNREMEMBERED. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -118,9 +121,9 @@ struct sw_gated {
 };
 
 /*
- * The gates of connections that are not yet in TLS. Made by connect, used by egress and ingress, which
- * delete it once the gate has done its work. No memory for it, or more than the socket may have
- * (net.core.optmem_max): connect() is refused.
+ * The gates of connections that are not yet in TLS. Made by connect and sockops, used by egress and ingress,
+ * which delete it once the gate has done its work. No memory for it, or more than the socket may have
+ * (net.core.optmem_max): connect() is refused, a client's connection condemned.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -128,6 +131,20 @@ struct {
 	__type(key, int);
 	__type(value, struct sw_gated);
 } gates SEC(".maps");
+
+/* One arriving client's work. Programs that use it run in the network's own context and are not interrupted by
+   others of their kind on the same CPU. */
+struct sw_serve_work {
+	struct sw_packet packet;
+	struct sw_lookup lookup;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sw_serve_work);
+} serve_work SEC(".maps");
 
 /* Connections to guarded ports by socket cookie, for people: nothing is decided by it. Written by the
    programs, read by the daemon. Full: the one that nothing happened to for the longest goes. */

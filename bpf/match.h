@@ -110,14 +110,20 @@ SW_MATCH_INLINE void sw_vec_and_either(struct sw_vec *rows, const struct sw_vec 
 	}
 }
 
-/* Does a host block name this port (host order)? */
-SW_MATCH_INLINE int sw_guarded(const struct sw_policy *policy, __u16 port)
+/* A port (host order) in a set of all of them. */
+SW_MATCH_INLINE int sw_port_in(const __u64 ports[65536 / 64], __u16 port)
 {
 	__u64 word = port >> 6;
 
 	SW_MATCH_OPAQUE(word);
 	word &= 65536 / 64 - 1;
-	return (int)(policy->guard[word] >> (port & 63) & 1);
+	return (int)(ports[word] >> (port & 63) & 1);
+}
+
+/* Does a host block name this port? */
+SW_MATCH_INLINE int sw_guarded(const struct sw_policy *policy, __u16 port)
+{
+	return sw_port_in(policy->guard, port);
 }
 
 /* ---- which rule ---- */

@@ -9,17 +9,23 @@
 #include "bpf/kernel.h"
 #include "bpf/maps_host.h"
 
-/* What MPTCP keeps of an additional subflow. NULL: the socket is none. */
-SW_INLINE struct mptcp_subflow_context *sw_additional(struct bpf_sock *sk)
+/* What MPTCP keeps of a subflow. NULL: the socket is none. */
+SW_INLINE struct mptcp_subflow_context *sw_subflow(struct bpf_sock *sk)
 {
 	struct inet_connection_sock *icsk = (void *)(unsigned long)sw_address(sk);
-	struct mptcp_subflow_context *subflow;
 
 	if (!bpf_core_type_exists(struct mptcp_subflow_context) ||
 	    !BPF_CORE_READ((struct tcp_sock *)icsk, is_mptcp))
 		return 0;
-	subflow = BPF_CORE_READ(icsk, icsk_ulp_data);
-	return BPF_CORE_READ_BITFIELD_PROBED(subflow, request_join) ? subflow : 0;
+	return BPF_CORE_READ(icsk, icsk_ulp_data);
+}
+
+/* Of an additional one. */
+SW_INLINE struct mptcp_subflow_context *sw_additional(struct bpf_sock *sk)
+{
+	struct mptcp_subflow_context *subflow = sw_subflow(sk);
+
+	return subflow && BPF_CORE_READ_BITFIELD_PROBED(subflow, request_join) ? subflow : 0;
 }
 
 /* An additional subflow of an MPTCP connection carries bytes out of its middle; the gate reads one
@@ -27,6 +33,14 @@ SW_INLINE struct mptcp_subflow_context *sw_additional(struct bpf_sock *sk)
 SW_INLINE int sw_is_additional(struct bpf_sock *sk)
 {
 	return !!sw_additional(sk);
+}
+
+/* The same of a connection that a client made to us. */
+SW_INLINE int sw_is_joined(struct bpf_sock *sk)
+{
+	struct mptcp_subflow_context *subflow = sw_subflow(sk);
+
+	return subflow && BPF_CORE_READ_BITFIELD_PROBED(subflow, mp_join);
 }
 
 /*

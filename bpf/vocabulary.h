@@ -152,6 +152,17 @@ enum sw_counter {
 	SW_COUNT_SAMPLES,        /* records handed to the ring buffer `samples` */
 	SW_COUNT_SAMPLES_LOST,   /* those for which it had no room */
 	SW_COUNT_SESSIONS,       /* connections that were let through, and have ended */
+	/* Sessions that this machine answers. */
+	SW_COUNT_SERVE_CONNECT, /* connections to a port that a serve block names, and dropped SYNs */
+	SW_COUNT_SERVE_ALLOWED, /* of them: let through */
+	SW_COUNT_SERVE_REFUSED, /* of them: refused for where they come from, or for want of memory */
+	SW_COUNT_SERVE_AUDITED,   /* would have been refused, or ended by the gate */
+	SW_COUNT_SERVE_TLS,       /* that came to TLS as required */
+	SW_COUNT_SERVE_CONDEMNED, /* that the gate ended */
+	SW_COUNT_SERVE_DROPPED,   /* packets of refused and ended connections that did not pass */
+	SW_COUNT_SERVE_HELD, /* packets ahead of what was read, or before the server's socket was there:
+				dropped, sent again by TCP */
+	SW_COUNT_ELSEWHERE, /* connections in which SMTP was spoken on a port that no rule names */
 	/* The edge. Connections are counted by their SYNs: each that is sent again counts again. */
 	SW_COUNT_EDGE_CONNECT, /* SYNs to a port that is guarded on the interface: passed, refused,
 				      or one of those counted as audited, held or malformed */

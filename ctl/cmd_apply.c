@@ -186,10 +186,9 @@ static int apply(struct sw_ctl *ctl, int argc, char **argv)
 
 	if (r >= 0)
 		return r;
-	file.applies = true;
 	r = sw_policy_file_check(&file, ctl->operand, ctl->json);
 	sw_diags_print(file.diags, stderr);
-	if (r || file.refused)
+	if (r)
 		return not_sent(ctl, &file);
 	return send_policy(ctl, &args, &file);
 }

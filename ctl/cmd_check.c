@@ -12,8 +12,6 @@ static void check_text(FILE *to, const json_t *data, const void *context)
 	if (!sw_integer(data, "errors"))
 		fprintf(to, ", %u rule%s", (unsigned int)file->policy->n_rules,
 			file->policy->n_rules == 1 ? "" : "s");
-	if (file->refused)
-		fputs("; apply will refuse it", to);
 	fputc('\n', to);
 }
 
@@ -26,10 +24,10 @@ static int check(struct sw_ctl *ctl, int argc, char **argv)
 		return r;
 	r = sw_policy_file_check(&file, ctl->operand, ctl->json);
 
-	json_auto_t *data = json_pack("{s:s, s:i, s:i, s:b, s:o}", "file", file.name, "errors",
+	json_auto_t *data = json_pack("{s:s, s:i, s:i, s:o}", "file", file.name, "errors",
 				      (int)sw_diags_errors(file.diags), "warnings",
-				      (int)sw_diags_warnings(file.diags), "refused",
-				      (int)file.refused, "diagnostics", sw_diags_json(file.diags));
+				      (int)sw_diags_warnings(file.diags), "diagnostics",
+				      sw_diags_json(file.diags));
 	ctl->out->diags(file.diags);
 	ctl->out->data(data, check_text, &file);
 	return r ? SW_EXIT_NO : SW_EXIT_OK;

@@ -97,22 +97,50 @@ static void add_edge_row(struct sw_table *table, const json_t *flow)
 							  peer, state});
 }
 
-/* Those of one scope; returns how many there are. */
-static size_t show_scope(FILE *to, const json_t *flows, bool edge, bool below)
+/* Client, and whose server it came to. */
+static void add_serve_row(struct sw_table *table, const json_t *flow)
 {
-	static const char *const heads[] = {">AGE", "USER",  "PROGRAM",   "UNIT",
-					    "PEER", ">SENT", ">RECEIVED", "STATE"},
-				 *const edge_heads[] = {">AGE", "CLIENT", "INTERFACE", "PEER",
-							"STATE"};
-	struct sw_table *table = edge ? sw_table_new(edge_heads, sw_count(edge_heads))
-				      : sw_table_new(heads, sw_count(heads));
+	char age[SW_SPAN_SIZE], sent[24], received[24];
+	sw_autofree char *client = end_of(flow, "src", "src_port"), *state = state_of(flow),
+			 *peer = end_of(flow, "dst", "dst_port"), *user = user_of(flow);
+
+	sw_span_format((uint64_t)sw_integer(flow, "age_seconds") * 1000000000u, age);
+	bytes_text(flow, "sent", sent);
+	bytes_text(flow, "received", received);
+	if (client && peer && state && user)
+		sw_table_row(table, (const char *const[]){age, client, user, unit_of(flow), peer,
+							  sent, received, state});
+}
+
+static const char *const host_heads[] = {">AGE", "USER",  "PROGRAM",   "UNIT",
+					 "PEER", ">SENT", ">RECEIVED", "STATE"};
+static const char *const serve_heads[] = {">AGE",    "CLIENT", "USER",      "UNIT",
+					  "CAME TO", ">SENT",  ">RECEIVED", "STATE"};
+static const char *const edge_heads[] = {">AGE", "CLIENT", "INTERFACE", "PEER", "STATE"};
+
+/* A table for each scope, in this order. */
+static const struct view {
+	const char *scope;
+	const char *const *heads;
+	size_t n_heads;
+	void (*add)(struct sw_table *table, const json_t *flow);
+} views[] = {
+	{"host", host_heads, sw_count(host_heads), add_row},
+	{"serve", serve_heads, sw_count(serve_heads), add_serve_row},
+	{"edge", edge_heads, sw_count(edge_heads), add_edge_row},
+};
+
+/* Those of one scope; returns how many there are. */
+static size_t show_scope(FILE *to, const json_t *flows, const struct view *view, bool below)
+{
+	struct sw_table *table = sw_table_new(view->heads, view->n_heads);
 	size_t i, n = 0;
 	json_t *flow;
 
 	json_array_foreach (flows, i, flow) {
-		if (is_edge(flow) != edge)
+		if (strcmp(sw_string(flow, "scope"), view->scope))
 			continue;
-		(edge ? add_edge_row : add_row)(table, flow);
+		view->add(table, flow);
 		n++;
 	}
 	if (n && below)
@@ -126,10 +154,11 @@ static size_t show_scope(FILE *to, const json_t *flows, bool edge, bool below)
 static void flows_text(FILE *to, const json_t *data, const void *context)
 {
 	const json_t *flows = json_object_get(data, "flows");
-	size_t n = show_scope(to, flows, false, false);
+	size_t n = 0;
 
 	(void)context;
-	n += show_scope(to, flows, true, n > 0);
+	for (size_t i = 0; i < sw_count(views); i++)
+		n += show_scope(to, flows, &views[i], n > 0);
 	if (!n)
 		fputs("No connection to a guarded port is known.\n", to);
 }
@@ -168,9 +197,11 @@ static int flows(struct sw_ctl *ctl, int argc, char **argv)
 const struct sw_command sw_cmd_flows = {
 	.name = "flows",
 	.summary = "connections to guarded ports: who, where, TLS or not",
-	.about = "Lists the connections to guarded ports that were let through, those that are\n"
-		 "open first, then recent ones: how old, who opened it, to where, bytes of both\n"
-		 "directions, and how far it has come towards TLS. Those that this machine\n"
-		 "forwards and whose first bytes are looked at stand below: client, interface.",
+	.about =
+		"Lists the connections to guarded ports that were let through, those that are\n"
+		"open first, then recent ones: how old, who opened it, to where, bytes of both\n"
+		"directions, and how far it has come towards TLS. Those that this machine\n"
+		"answers stand below, and those that it forwards and whose first bytes are looked\n"
+		"at: client, interface.",
 	.run = flows,
 };

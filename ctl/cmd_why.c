@@ -10,6 +10,7 @@
 
 struct args {
 	long port, pid;
+	bool serve;
 	const char *exe, *user, *group, *unit, *cgroup, *to, *from, *iface, *policy;
 };
 
@@ -41,10 +42,15 @@ static const struct sw_option options[] = {
 	TEXT_OPTION(unit, "N", "for this systemd unit"),
 	TEXT_OPTION(cgroup, "C", "for this cgroup, told from the guarded one: /a/b"),
 	TEXT_OPTION(to, "A", "to this address"),
-	TEXT_OPTION(from, "A", "edge: from a client with this address"),
+	TEXT_OPTION(from, "A", "edge, serve: from a client with this address"),
 	TEXT_OPTION(iface, "I",
 		    "edge: that comes in through this interface (the first\n"
 		    "with this port in an edge block)"),
+	{.name = "serve",
+	 .kind = SW_OPTION_FLAG,
+	 .offset = offsetof(struct args, serve),
+	 .help = "for a client that comes to a server here, which listens on\n"
+		 "port P; --to is the address that it comes to"},
 	TEXT_OPTION(policy, "FILE", "ask this policy file; no daemon is needed"),
 };
 
@@ -75,7 +81,7 @@ static int add_text(json_t *query, const char *name, const char *text)
 	return 0;
 }
 
-/* At the edge there are packets and no processes. */
+/* Of what comes from elsewhere there are packets and no processes. */
 static int check_edge(const struct args *args)
 {
 	const struct {
@@ -86,13 +92,24 @@ static int check_edge(const struct args *args)
 		{"group", args->group}, {"unit", args->unit}, {"cgroup", args->cgroup},
 	};
 
+	if (args->serve && args->iface) {
+		fputs("smtpwall why: --iface asks about traffic that this machine forwards, "
+		      "--serve about\nwhat it answers: not both at once\n"
+		      "try: smtpwall why --help\n",
+		      stderr);
+		return SW_EXIT_USAGE;
+	}
 	for (size_t i = 0; i < sw_count(host); i++) {
 		if (!host[i].given)
 			continue;
 		fprintf(stderr,
 			"smtpwall why: --%s asks about a program of this machine, --%s about "
-			"traffic that it\nforwards: not both at once\ntry: smtpwall why --help\n",
-			host[i].name, args->from ? "from" : "iface");
+			"%s: not both at once\ntry: smtpwall why --help\n",
+			host[i].name,
+			args->serve  ? "serve"
+			: args->from ? "from"
+				     : "iface",
+			args->serve ? "clients\nthat come to it" : "traffic that it\nforwards");
 		return SW_EXIT_USAGE;
 	}
 	return 0;
@@ -187,7 +204,7 @@ static int add_process(const struct sw_ctl *ctl, const struct args *args, json_t
 	return 0;
 }
 
-static int ask_file(const struct sw_ctl *ctl, const char *name, const json_t *query, json_t *notes,
+static int ask_file(const struct sw_ctl *ctl, const char *name, const json_t *query,
 		    json_t **answer)
 {
 	sw_autopolicy struct sw_policy_file file = SW_POLICY_FILE_NONE;
@@ -196,14 +213,6 @@ static int ask_file(const struct sw_ctl *ctl, const char *name, const json_t *qu
 		sw_diags_print(file.diags, stderr);
 		return SW_EXIT_NO;
 	}
-	if (!file.image) {
-		sw_diags_print(file.diags, stderr);
-		sw_complain("%s would not be put in force, so nothing would happen", name);
-		return SW_EXIT_NO;
-	}
-	if (file.refused)
-		json_array_append_new(notes, json_string("apply will refuse this policy: the "
-							 "kernel side cannot do all of it"));
 	*answer = sw_query_eval(query, file.image);
 	return 0;
 }
@@ -272,9 +281,16 @@ static bool is_edge(const json_t *query)
 	return !strcmp(sw_string(query, "scope"), "edge");
 }
 
+static bool is_serve(const json_t *query)
+{
+	return !strcmp(sw_string(query, "scope"), "serve");
+}
+
 static void show_question(FILE *to, const json_t *query)
 {
-	if (is_edge(query)) {
+	if (is_serve(query)) {
+		show_member(to, query, "client", "from", "--from");
+	} else if (is_edge(query)) {
 		show_member(to, query, "client", "from", "--from");
 		if (*sw_string(query, "iface"))
 			show_member(to, query, "interface", "iface", "--iface");
@@ -322,22 +338,25 @@ static void show_tls(FILE *to, const json_t *data)
 
 /* What a verdict means for the program that connects, here or behind a router. */
 static const struct meaning {
-	const char *verdict, *here, *edge;
+	const char *verdict, *here, *edge, *serve;
 	enum sw_color color;
 } meanings[] = {
-	{"allow", "allowed", "let through", SW_GREEN},
+	{"allow", "allowed", "let through", "let through", SW_GREEN},
 	{"reject", "refused at once with \"Permission denied\"",
-	 "refused at once: it is answered with a TCP reset", SW_RED},
+	 "refused at once: it is answered with a TCP reset",
+	 "refused: it is reset when it has been made, before anything is said", SW_RED},
 	{"drop", "refused at once with \"Permission denied\"",
+	 "dropped: the client waits until it gives up",
 	 "dropped: the client waits until it gives up", SW_RED},
-	{"redirect", "sent to ", "", SW_YELLOW},
-	{"audit", "allowed and recorded", "let through and recorded", SW_YELLOW},
+	{"redirect", "sent to ", "", "", SW_YELLOW},
+	{"audit", "allowed and recorded", "let through and recorded", "let through and recorded",
+	 SW_YELLOW},
 };
 
 static void show_verdict(FILE *to, const json_t *data)
 {
 	const char *verdict = sw_string(data, "verdict");
-	bool edge = is_edge(json_object_get(data, "query"));
+	const json_t *query = json_object_get(data, "query");
 	sw_autofree char *redirect = sw_escaped(sw_string(data, "redirect"));
 	sw_autofree char *text = sw_escaped(sw_string(data, "text"));
 	bool audited = !strcmp(verdict, "audit") && strcmp(sw_string(data, "reason"), "none");
@@ -351,7 +370,11 @@ static void show_verdict(FILE *to, const json_t *data)
 		if (sw_is_true(data, "answer") && !audited)
 			fprintf(to, "refused: it is answered with \"" SW_ANSWER_CODE " %s\"", text);
 		else
-			fprintf(to, "%s%s", edge ? one->edge : one->here, redirect);
+			fprintf(to, "%s%s",
+				is_serve(query)  ? one->serve
+				: is_edge(query) ? one->edge
+						 : one->here,
+				redirect);
 		fputs(sw_color(to, SW_PLAIN), to);
 	}
 	if (audited)
@@ -365,6 +388,8 @@ static const char *unguarded_words(const json_t *data, const json_t *query)
 {
 	if (sw_is_true(data, "outside"))
 		return "the process is not guarded";
+	if (is_serve(query))
+		return "no serve block names this port";
 	if (!is_edge(query))
 		return "no host block names this port";
 	return *sw_string(query, "iface") ? "no edge block names this port on this interface"
@@ -379,7 +404,10 @@ static void why_text(FILE *to, const json_t *data, const void *context)
 	size_t i;
 
 	(void)context;
-	fprintf(to, "A %sconnection to port %lld would be ", is_edge(query) ? "forwarded " : "",
+	fprintf(to, "A %sconnection to port %lld would be ",
+		is_edge(query)    ? "forwarded "
+		: is_serve(query) ? "client's "
+				  : "",
 		(long long)sw_integer(query, "port"));
 	if (sw_is_true(data, "guarded"))
 		show_verdict(to, data);
@@ -434,7 +462,7 @@ static int answer_query(const struct sw_ctl *ctl, const struct args *args, json_
 		return 0;
 	}
 	if (args->policy)
-		return ask_file(ctl, args->policy, query, notes, answer);
+		return ask_file(ctl, args->policy, query, answer);
 	json_object_set_new(query, "request", json_string("why"));
 	r = sw_ctl_ask(ctl, query, NULL, 0, answer);
 	json_object_del(query, "request");
@@ -446,14 +474,15 @@ static int why(struct sw_ctl *ctl, int argc, char **argv)
 	struct args args = {.port = -1, .pid = -1};
 	json_auto_t *query = NULL, *notes = json_array(), *answer = NULL;
 	int r = sw_ctl_arguments(ctl, &sw_cmd_why, argc, argv, &args);
-	bool edge = args.from || args.iface;
+	const char *scope;
 
 	if (r >= 0)
 		return r;
-	r = edge ? check_edge(&args) : 0;
+	scope = args.serve ? "serve" : args.from || args.iface ? "edge" : "host";
+	r = strcmp(scope, "host") ? check_edge(&args) : 0;
 	if (r)
 		return r;
-	query = json_pack("{s:i, s:s}", "port", (int)args.port, "scope", edge ? "edge" : "host");
+	query = json_pack("{s:i, s:s}", "port", (int)args.port, "scope", scope);
 	r = answer_query(ctl, &args, query, notes, &answer);
 	if (r)
 		return r;
@@ -472,6 +501,7 @@ const struct sw_command sw_cmd_why = {
 		"given is taken as one that no rule names. With --from or --iface it is about "
 		"one\n"
 		"that this machine forwards: then edge blocks decide, by address and interface.\n"
+		"With --serve it is about one that a server of this machine answers.\n"
 		"Exit code: 0 when the connection would pass; 1 when it would be refused.",
 	.options = options,
 	.n_options = sw_count(options),

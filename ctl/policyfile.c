@@ -99,54 +99,6 @@ void sw_policy_file_close(struct sw_policy_file *file)
 	sw_close_cleanup(&file->dir_fd);
 }
 
-struct retelling {
-	struct sw_diags *to;
-	struct sw_pos place; /* its file is the policy in `to` */
-	bool applies;
-};
-
-static void retell(const struct sw_diag_record *record, void *data)
-{
-	struct retelling *retelling = data;
-	struct sw_pos pos = retelling->place;
-
-	pos.line = record->line;
-	pos.column = record->column;
-	if (record->severity == SW_ERROR && !retelling->applies)
-		sw_diag(retelling->to, SW_WARNING, pos, "apply will refuse this: %s",
-			record->message);
-	else
-		sw_diag(retelling->to, record->severity, pos, "%s", record->message);
-}
-
-/* What apply refuses are errors there; else the policy is right, and they are warnings. */
-static void tell_unsupported(struct sw_policy_file *file)
-{
-	struct sw_pos place = {.source =
-				       file->policy->scopes ? file->policy->scopes->pos.source : 0};
-	struct retelling retelling = {file->diags, place, file->applies};
-	struct sw_diags *errors = sw_diags_new();
-
-	/* The policy's places count its sources as file->diags does. */
-	while (sw_diags_add_source(errors, file->name, file->text, file->length) < place.source)
-		;
-	file->refused = sw_policy_supported(file->policy, errors) < 0;
-	sw_diags_each(errors, retell, &retelling);
-	sw_diags_free(errors);
-}
-
-/* What the compiler says of a policy that is refused has been told already. */
-static void compile(struct sw_policy_file *file)
-{
-	struct sw_diags *unheard = file->refused ? sw_diags_new() : NULL;
-
-	if (unheard)
-		sw_diags_add_source(unheard, file->name, file->text, file->length);
-	file->image = sw_policy_compile(file->policy, unheard ? unheard : file->diags);
-	if (unheard)
-		sw_diags_free(unheard);
-}
-
 static int check(struct sw_policy_file *file, bool quiet)
 {
 	struct sw_world world = {0};
@@ -159,9 +111,8 @@ static int check(struct sw_policy_file *file, bool quiet)
 	/* Also after errors of the parser: a person wants to hear all that is wrong at once. */
 	if (!file->policy || sw_policy_check(file->policy, &world, file->diags))
 		return -EINVAL;
-	tell_unsupported(file);
-	compile(file);
-	return file->image || (file->refused && !file->applies) ? 0 : -EINVAL;
+	file->image = sw_policy_compile(file->policy, file->diags);
+	return file->image ? 0 : -EINVAL;
 }
 
 int sw_policy_file_check(struct sw_policy_file *file, const char *name, bool quiet)

@@ -16,10 +16,9 @@ struct sw_policy_file {
 	struct sw_system system;
 	struct sw_diags *diags;
 	struct sw_policy_ast *policy;
-	struct sw_image *image; /* NULL until checked; may stay so when `refused` */
-	bool refused;           /* apply would refuse it, though nothing in it is wrong */
-	bool applies;           /* set by the caller before the check: it is to be put in force */
-	bool elsewhere;         /* likewise: what it guards may be another machine's interfaces */
+	struct sw_image *image; /* NULL until checked */
+	bool elsewhere; /* set by the caller before the check: what it guards may be another machine's
+			   interfaces */
 };
 
 #define sw_autopolicy __attribute__((cleanup(sw_policy_file_close)))
@@ -34,8 +33,7 @@ void sw_policy_file_close(struct sw_policy_file *file);
 
 /*
  * The same, then checks against this machine and compiles, so that limits are errors as well; on a
- * terminal a long list shows a bar unless `quiet`. What the kernel side cannot do yet sets `refused`; it
- * is told as warnings, or where the policy `applies` as errors. 0, or -EINVAL with errors in `diags`.
+ * terminal a long list shows a bar unless `quiet`. 0, or -EINVAL with errors in `diags`.
  */
 int sw_policy_file_check(struct sw_policy_file *file, const char *name, bool quiet);
 

@@ -171,10 +171,20 @@ static uint32_t *groups_of(const json_t *query, size_t *n)
 	return groups;
 }
 
+static enum sw_scope scope_of(const json_t *query)
+{
+	const char *name = sw_string(query, "scope");
+
+	for (unsigned int i = 0; i < SW_SCOPE_MAX; i++)
+		if (!strcmp(name, sw_scope_name(i)))
+			return i;
+	return SW_SCOPE_HOST;
+}
+
 json_t *sw_query_eval(const json_t *query, const struct sw_image *image)
 {
 	struct sw_query question = {
-		.scope = strcmp(sw_string(query, "scope"), "edge") ? SW_SCOPE_HOST : SW_SCOPE_EDGE,
+		.scope = scope_of(query),
 		.port = (uint16_t)sw_integer(query, "port"),
 		.exe = json_string_value(json_object_get(query, "exe")),
 		.unit = json_string_value(json_object_get(query, "unit")),

@@ -193,7 +193,9 @@ static void set_life(json_t *object, const struct sw_flow *flow, const struct sw
 	json_t *sent = json_null(), *received = json_null(), *live = json_null();
 
 	if (flow->ended_ns || traffic) {
-		sent = json_integer((json_int_t)(traffic ? traffic->sent : flow->sent));
+		sent = json_integer((json_int_t)(!traffic       ? flow->sent
+						 : flow->served ? traffic->sent_accepted
+								: traffic->sent));
 		received = json_integer((json_int_t)(traffic ? traffic->received : flow->received));
 		live = json_boolean(traffic != NULL);
 	}
@@ -213,10 +215,14 @@ json_t *sw_flow_json(const struct sw_flow *flow, const struct sw_flow_about *abo
 
 	if (!object)
 		return NULL;
-	json_object_set_new(object, "scope", json_string(sw_scope_name(SW_SCOPE_HOST)));
+	json_object_set_new(
+		object, "scope",
+		json_string(sw_scope_name(flow->served ? SW_SCOPE_SERVE : SW_SCOPE_HOST)));
 	sw_json_set_caller(object, &flow->caller, about->user, about->group);
 	set_ends(object, flow);
-	json_object_set_new(object, "rule", json_integer(flow->rule + 1));
+	json_object_set_new(object, "rule",
+			    flow->rule == SW_RULE_NONE ? json_null()
+						       : json_integer(flow->rule + 1));
 	json_object_set_new(object, "line", number_or_null(about->rule ? about->rule->line : 0));
 	json_object_set_new(object, "generation", json_integer((json_int_t)flow->generation));
 	set_state(object, flow, about);

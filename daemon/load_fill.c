@@ -152,6 +152,10 @@ int sw_kernel_fill(struct sw_kernel *kernel, const struct sw_image *image, const
 	if (error)
 		return sw_kernel_refused(fault, "cannot write the policy's particulars", -error);
 	memcpy(policy, &image->policy, sizeof(*policy));
+	if (policy->serves)
+		__atomic_fetch_or(&kernel->head->serves, 1u << slot, __ATOMIC_SEQ_CST);
+	else
+		__atomic_fetch_and(&kernel->head->serves, ~(1u << slot), __ATOMIC_SEQ_CST);
 	policy->generation = ++kernel->generation;
 	return 0;
 }

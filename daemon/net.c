@@ -434,11 +434,11 @@ struct traffic {
 	bool full; /* no memory for more */
 };
 
-/* The kernel counts our SYN, and our FIN once that is acknowledged, as a byte each; and the FIN of the
-   other side. */
-static uint64_t sent(uint64_t acknowledged, uint8_t state)
+/* The kernel counts our SYN where it opened the connection, and our FIN once that is acknowledged, as a
+   byte each; and the FIN of the other side. */
+static uint64_t sent(uint64_t acknowledged, uint8_t state, bool accepted)
 {
-	uint64_t flags = state == TCP_FIN_WAIT2 ? 2 : 1;
+	uint64_t flags = (state == TCP_FIN_WAIT2) + !accepted;
 
 	return acknowledged > flags ? acknowledged - flags : 0;
 }
@@ -476,7 +476,8 @@ static int take_traffic(struct nl_msg *message, void *data)
 	}
 	traffic->list[traffic->n++] = (struct sw_traffic){
 		.cookie = (uint64_t)diag->id.idiag_cookie[1] << 32 | diag->id.idiag_cookie[0],
-		.sent = sent(info.bytes_acked, diag->idiag_state),
+		.sent = sent(info.bytes_acked, diag->idiag_state, false),
+		.sent_accepted = sent(info.bytes_acked, diag->idiag_state, true),
 		.received = received(info.bytes_received, diag->idiag_state),
 	};
 	return NL_OK;

@@ -62,11 +62,13 @@ int sw_connection_close_opening(uint64_t cookie);
 int sw_connection_close_flow(const uint8_t src[16], uint16_t src_port, const uint8_t dst[16],
 			     uint16_t dst_port, uint32_t interface, uint64_t cookie);
 
-/* Payload of a connection that was opened from here, as TCP counts it. */
+/* Payload of a connection, as TCP counts it. */
 struct sw_traffic {
 	uint64_t cookie;
-	uint64_t sent,
-		received; /* bytes; of the former those that the other side has acknowledged */
+	/* Bytes that the other side has acknowledged: of a connection that was opened from here, and
+	   of one that was accepted. The kernel does not tell which it is. */
+	uint64_t sent, sent_accepted;
+	uint64_t received;
 };
 
 /* Of every TCP connection in this network namespace that has not ended, by cookie; malloc'ed. */

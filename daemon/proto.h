@@ -25,8 +25,10 @@
  *               counters {connect, allowed, refused, redirected, audited, unidentified,
  *                         packet_dropped, existing, events, suppressed, lost, tls, condemned,
  *                         gate_dropped, gate_held, samples, samples_lost, sessions (that have
- *                         ended), pretended (ended or recorded by inspection since the daemon
- *                         started)},
+ *                         ended), serve_connect, serve_allowed, serve_refused, serve_audited,
+ *                         serve_tls, serve_condemned, serve_dropped, serve_held (of clients that
+ *                         come to this machine's servers), elsewhere, pretended (ended or recorded
+ *                         by inspection since the daemon started)},
  *               problems ["a sentence", ...],
  *               sinks [{sink ("store" | "journal" | "json" | "syslog"), written, lost, position (id of
  *                       the last event that was written or lost), retries, problem (null)}],
@@ -43,7 +45,9 @@
  *               optional -> guarded, verdict, reason, reason_words, rule, line, rule_text, text,
  *               redirect ("ADDR:PORT"), audit (bool), tls_required (null | {way ("implicit" |
  *               "starttls" | "any"), version ("1.2", null: any), proxy (bool)}), answer (bool: refused
- *               with a 554 greeting). `from` or `iface` ask for the edge, as scope "edge" does
+ *               with a 554 greeting). `from` or `iface` ask for the edge, as scope "edge" does; with
+ *               scope "serve" it is about a client, `from`, of a server of this machine that listens on
+ *               `port`, `to` is where the client comes to
  *  events    {follow (bool), last (count), after (id, exclusive), since, until (times), user, exe, unit,
  *               port, to (address or prefix), verdict, reason, rule, sessions (bool: those, instead of
  *               all others)} -> first {store (path of the store, null), first, next (ids that the daemon
@@ -92,8 +96,10 @@
  *               (and sent, received) when no end was noted and the socket is not in the daemon's network
  *               namespace; certificate when it was encrypted (TLS 1.3) or longer than the sample;
  *               matches when no name was asked for. age_seconds is how long ago it was opened.
- *               Each has scope ("host" | "edge"). One of the edge has interface; what concerns programs,
- *               samples and bytes is null.
+ *               Each has scope ("host" | "edge" | "serve"). One of the edge has interface; what concerns
+ *               programs, samples and bytes is null. Of one that this machine answers (serve) src is the
+ *               client, dst what it came to, and user, unit and cgroup are those of the server's socket;
+ *               exe and gid are null, pid is 0.
  */
 #ifndef SW_PROTO_H
 #define SW_PROTO_H

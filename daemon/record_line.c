@@ -17,7 +17,13 @@ bool sw_record_mac(const struct sw_record *record, char to[static SW_MAC_SIZE])
 	return memcmp(mac, none, sizeof(none)) != 0;
 }
 
-/* At the edge: the gate's reasons, those of a connection that was let through first. */
+/* Is it about a client's packets, and not about a program's call? */
+static bool of_client(const struct sw_record *record)
+{
+	return record->kind == SW_EVENT_EDGE || record->kind == SW_EVENT_SERVE;
+}
+
+/* The gate's reasons, those of a connection that was let through first. */
 static bool did_wrong(const struct sw_record *record)
 {
 	return record->reason >= SW_REASON_CLEARTEXT_COMMAND;
@@ -25,6 +31,8 @@ static bool did_wrong(const struct sw_record *record)
 
 static const char *what_happened(const struct sw_record *record)
 {
+	if (record->kind == SW_EVENT_SESSION)
+		return "ended";
 	switch (record->verdict) {
 	case SW_VERDICT_ALLOW:
 		return "passed";
@@ -34,16 +42,12 @@ static const char *what_happened(const struct sw_record *record)
 		return "reset";
 	case SW_VERDICT_AUDIT:
 		/* Of a connection that was open the words that follow say what it did. */
-		if (record->kind == SW_EVENT_EDGE)
-			return did_wrong(record) || !record->reason ? "recorded"
-								    : "would be refused";
-		return record->reason && !sw_record_is_gates(record) &&
-				       record->kind != SW_EVENT_ELSEWHERE
-			       ? "would be refused"
-			       : "recorded";
+		return !record->reason || did_wrong(record) || record->kind == SW_EVENT_GATE
+			       ? "recorded"
+			       : "would be refused";
 	case SW_VERDICT_DROP:
-		/* A program is told; who sends through the edge waits in vain. */
-		return record->kind == SW_EVENT_EDGE ? "dropped" : "refused";
+		/* A program is told; who sends from elsewhere waits in vain. */
+		return of_client(record) ? "dropped" : "refused";
 	default:
 		return "refused";
 	}
@@ -66,6 +70,20 @@ static void print_caller(const struct sw_record *record, FILE *to)
 		fprintf(to, ", unit %s", text[SW_TEXT_UNIT]);
 	if (*text[SW_TEXT_EXE_NOTE])
 		fprintf(to, "; %s", text[SW_TEXT_EXE_NOTE]);
+	fputc(')', to);
+}
+
+/* Whose server it is: " (user mail, unit postfix.service)". */
+static void print_server(const struct sw_record *record, FILE *to)
+{
+	if (*record->text[SW_TEXT_USER])
+		fprintf(to, " (user %s", record->text[SW_TEXT_USER]);
+	else if (record->uid == UINT32_MAX)
+		fputs(" (unknown user", to);
+	else
+		fprintf(to, " (user %u", record->uid);
+	if (*record->text[SW_TEXT_UNIT])
+		fprintf(to, ", unit %s", record->text[SW_TEXT_UNIT]);
 	fputc(')', to);
 }
 
@@ -193,7 +211,7 @@ void sw_record_line(const struct sw_record *record, FILE *to)
 {
 	bool served = record->scope == SW_SCOPE_SERVE;
 
-	fprintf(to, "%s  ", record->kind == SW_EVENT_SESSION ? "ended" : what_happened(record));
+	fprintf(to, "%s  ", what_happened(record));
 	if (record->kind == SW_EVENT_EDGE)
 		print_source(record, to);
 	else if (served)
@@ -201,10 +219,9 @@ void sw_record_line(const struct sw_record *record, FILE *to)
 	else
 		print_caller(record, to);
 	fputs(" -> ", to);
-	if (served)
-		print_caller(record, to);
-	fputs(served ? ", " : "", to);
 	print_end(record->dst, record->dst_port, to);
+	if (served)
+		print_server(record, to);
 	if (record->new_port && record->verdict == SW_VERDICT_REJECT) {
 		fputs(" (and told so)", to);
 	} else if (record->new_port) {

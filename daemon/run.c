@@ -122,9 +122,15 @@ static void end_dropped(const struct sw_event *event)
 bool sw_daemon_reset(struct sw_daemon *daemon, const struct sw_event *event)
 {
 	bool moved = event->new_port != 0;
-	int error = sw_connection_close_flow(
-		event->src, event->src_port, moved ? event->new_dst : event->dst,
-		moved ? event->new_port : event->dst_port, event->interface, event->cookie);
+	/* Of one that this machine answers, its own end is where the client came to. */
+	int error =
+		event->served
+			? sw_connection_close_flow(event->dst, event->dst_port, event->src,
+						   event->src_port, event->interface, event->cookie)
+			: sw_connection_close_flow(event->src, event->src_port,
+						   moved ? event->new_dst : event->dst,
+						   moved ? event->new_port : event->dst_port,
+						   event->interface, event->cookie);
 
 	/* Gone already, or in another network namespace, where we cannot reach it. */
 	if (error == 0 || error == -ENOENT || daemon->reset_failed)
@@ -135,6 +141,12 @@ bool sw_daemon_reset(struct sw_daemon *daemon, const struct sw_event *event)
 			   "are dropped all the same, and its program waits in vain",
 			   strerror(-error));
 	return false;
+}
+
+/* About a connection that was open, whoever opened it? */
+static bool of_gate(const struct sw_event *event)
+{
+	return event->kind == SW_EVENT_GATE || event->kind == SW_EVENT_SERVE;
 }
 
 void sw_daemon_event(struct sw_daemon *daemon, const struct sw_event *event)
@@ -155,7 +167,7 @@ void sw_daemon_event(struct sw_daemon *daemon, const struct sw_event *event)
 	}
 	about.user = sw_names_user(daemon->names, event->caller.uid);
 	about.group = sw_names_group(daemon->names, event->caller.gid);
-	if (facts && facts->has_client)
+	if (event->kind != SW_EVENT_EDGE && facts && facts->has_client)
 		about.sni = facts->client.sni;
 	sw_event_record(event, &about, &texts, &record);
 	sw_trail_add(daemon->trail, &record);
@@ -167,7 +179,7 @@ void sw_daemon_event(struct sw_daemon *daemon, const struct sw_event *event)
    other ring still. */
 static bool wait_for_sample(struct sw_daemon *daemon, const struct sw_event *event)
 {
-	if (event->kind != SW_EVENT_GATE || !event->from_server || event->tls == SW_TLS_NONE ||
+	if (!of_gate(event) || !event->from_server || event->tls == SW_TLS_NONE ||
 	    daemon->n_waiting == SW_EVENTS_WAITING || sw_flows_find(daemon->flows, event->cookie))
 		return false;
 	daemon->waiting[daemon->n_waiting++] = *event;
@@ -185,7 +197,7 @@ void sw_daemon_record(void *data, const void *bytes, size_t size)
 	}
 	sw_kernel_took(daemon->kernel, true);
 	/* First of all: a program waits for this, people can wait for the rest. */
-	if (event.kind == SW_EVENT_GATE && event.verdict == SW_VERDICT_RESET)
+	if (of_gate(&event) && event.verdict == SW_VERDICT_RESET)
 		sw_daemon_reset(daemon, &event);
 	end_dropped(&event);
 	if (!wait_for_sample(daemon, &event))

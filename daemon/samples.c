@@ -30,7 +30,8 @@ static void make_event(const struct sw_flow *flow, uint64_t cookie, uint8_t reas
 	*event = (struct sw_event){
 		.version = SW_ABI_VERSION,
 		.size = sizeof(*event),
-		.kind = SW_EVENT_GATE,
+		.kind = flow->served ? SW_EVENT_SERVE : SW_EVENT_GATE,
+		.served = flow->served,
 		.reason = reason,
 		.family = flow->family,
 		.time_ns = sw_now_ns(CLOCK_BOOTTIME),

@@ -45,7 +45,7 @@ static struct sw_image *compile(const char *name, const char *text, size_t lengt
 
 	sw_system_world(&system, &world);
 	/* The check also runs after errors of the parser, so that all is told at once. */
-	if (sw_policy_check(ast, &world, diags) == 0 && sw_policy_supported(ast, diags) == 0)
+	if (sw_policy_check(ast, &world, diags) == 0)
 		image = sw_policy_compile(ast, diags);
 	sw_policy_free(ast);
 	return image;

@@ -67,6 +67,15 @@ static json_t *counters_json(const struct sw_daemon *daemon)
 		[SW_COUNT_SAMPLES] = "samples",
 		[SW_COUNT_SAMPLES_LOST] = "samples_lost",
 		[SW_COUNT_SESSIONS] = "sessions",
+		[SW_COUNT_SERVE_CONNECT] = "serve_connect",
+		[SW_COUNT_SERVE_ALLOWED] = "serve_allowed",
+		[SW_COUNT_SERVE_REFUSED] = "serve_refused",
+		[SW_COUNT_SERVE_AUDITED] = "serve_audited",
+		[SW_COUNT_SERVE_TLS] = "serve_tls",
+		[SW_COUNT_SERVE_CONDEMNED] = "serve_condemned",
+		[SW_COUNT_SERVE_DROPPED] = "serve_dropped",
+		[SW_COUNT_SERVE_HELD] = "serve_held",
+		[SW_COUNT_ELSEWHERE] = "elsewhere",
 	};
 	uint64_t values[SW_COUNT_MAX] = {};
 	json_t *counters = json_object();

@@ -137,30 +137,49 @@ static const char from_1[] = "ALTER TABLE events ADD COLUMN cipher INTEGER NOT N
 								      "d"                                                          \
 								      "s"                                                          \
 								      "t") " AS dst, e.port, "                                     \
-									   "e.sni, " WORD("tls") ","                               \
-												 " e.sent, "                       \
-												 "e."                              \
-												 "received,"                       \
-												 " e."                             \
-												 "suppresse"                       \
-												 "d, "                             \
-												 "r.number "                       \
-												 "AS rule, "                       \
-												 "r.line, "                        \
-												 "r.rule "                         \
-												 "AS "                             \
-												 "rule_text"                       \
-												 " FROM"                           \
-												 " " table                         \
-												 " e JOIN "                        \
-												 "callers "                        \
-												 "c ON "                           \
-												 "c.id = "                         \
-												 "e.caller "                       \
-												 "JOIN "                           \
-												 "rules r "                        \
-												 "ON r.id "                        \
-												 "= e.rule;"
+									   "e.sni, " WORD(                                         \
+										   "tls") ","                                      \
+											  " e."                                    \
+											  "sent, "                                 \
+											  "e."                                     \
+											  "receiv"                                 \
+											  "ed,"                                    \
+											  " e."                                    \
+											  "suppre"                                 \
+											  "sse"                                    \
+											  "d, "                                    \
+											  "r."                                     \
+											  "number"                                 \
+											  " "                                      \
+											  "AS "                                    \
+											  "rule, "                                 \
+											  "r."                                     \
+											  "line, "                                 \
+											  "r."                                     \
+											  "rule "                                  \
+											  "AS "                                    \
+											  "rule_"                                  \
+											  "text"                                   \
+											  " FROM"                                  \
+											  " " table                                \
+											  " e "                                    \
+											  "JOIN "                                  \
+											  "caller"                                 \
+											  "s "                                     \
+											  "c ON "                                  \
+											  "c.id "                                  \
+											  "= "                                     \
+											  "e."                                     \
+											  "caller"                                 \
+											  " "                                      \
+											  "JOIN "                                  \
+											  "rules "                                 \
+											  "r "                                     \
+											  "ON "                                    \
+											  "r.id "                                  \
+											  "= "                                     \
+											  "e."                                     \
+											  "rule;"
 
 static const char views[] = VIEW("events") VIEW("sessions");
 

@@ -92,22 +92,3 @@ int sw_policy_check(struct sw_policy_ast *policy, const struct sw_world *world,
 	warn(&checker);
 	return 0;
 }
-
-static void refuse(struct sw_diags *diags, struct sw_pos pos, const char *what)
-{
-	sw_diag(diags, SW_ERROR, pos,
-		"%s not enforced yet; a policy is never half enforced, so this one is refused "
-		"whole",
-		what);
-}
-
-int sw_policy_supported(const struct sw_policy_ast *policy, struct sw_diags *diags)
-{
-	size_t before = sw_diags_errors(diags);
-
-	for (const struct sw_scope_block *scope = policy->scopes; scope; scope = scope->next) {
-		if (scope->scope == SW_SCOPE_SERVE)
-			refuse(diags, scope->pos, "\"serve\" blocks are");
-	}
-	return sw_diags_errors(diags) == before ? 0 : -ENOTSUP;
-}

@@ -69,5 +69,8 @@ void sw_warn_answer(struct sw_checker *checker, const struct sw_port_block *bloc
 		    const struct sw_rule_node *rule);
 void sw_warn_tls(struct sw_checker *checker, const struct sw_port_block *block,
 		 const struct sw_rule_node *rule);
+/* In serve blocks. */
+void sw_warn_public(struct sw_checker *checker, const struct sw_port_block *block,
+		    const struct sw_rule_node *rule);
 
 #endif

@@ -58,16 +58,18 @@ static bool check_to(struct sw_checker *checker, const struct sw_party *party)
 	return false;
 }
 
-/* Who writes a program into an edge block thinks of processes of this machine. */
-static void hint_edge(struct sw_checker *checker, enum sw_scope scope, const struct sw_party *party)
+/* Who writes a program into an edge or serve block thinks of processes of this machine. */
+static void hint_host(struct sw_checker *checker, enum sw_scope scope, const struct sw_party *party)
 {
 	const struct sw_name *name = party->name ? sw_check_find(checker, party->name) : NULL;
 
-	if (scope != SW_SCOPE_EDGE || (party->kind != SW_PARTY_WHO && !(name && name->who)))
+	if (scope == SW_SCOPE_HOST || (party->kind != SW_PARTY_WHO && !(name && name->who)))
 		return;
 	sw_diag(checker->diags, SW_NOTE, party->pos,
-		"what comes in through an interface is known by its address: name a net or a "
-		"prefix; programs of this machine stand in \"host\"");
+		"%s is known by its address: name a net or a prefix; programs of this machine "
+		"stand in \"host\"",
+		scope == SW_SCOPE_EDGE ? "what comes in through an interface"
+				       : "who comes to a server");
 }
 
 static void check_parties(struct sw_checker *checker, enum sw_scope scope,
@@ -78,7 +80,7 @@ static void check_parties(struct sw_checker *checker, enum sw_scope scope,
 	for (party = rule->from; party; party = party->next) {
 		if (check_from(checker, scope, party))
 			resolve_party(checker, party);
-		hint_edge(checker, scope, party);
+		hint_host(checker, scope, party);
 	}
 	for (party = rule->to; party; party = party->next)
 		if (check_to(checker, party))
@@ -130,6 +132,8 @@ static void check_rule_list(struct sw_checker *checker, enum sw_scope scope, enu
 		rule->mode = mode;
 		check_action(checker, scope, rule);
 		sw_warn_tls(checker, block, rule);
+		if (scope == SW_SCOPE_SERVE)
+			sw_warn_public(checker, block, rule);
 		sw_warn_answer(checker, block, rule);
 		check_parties(checker, scope, rule);
 		if (all) {

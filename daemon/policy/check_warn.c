@@ -292,6 +292,18 @@ void sw_warn_tls(struct sw_checker *checker, const struct sw_port_block *block,
 			MAIL_PORT);
 }
 
+/* A public mail server must not require it (RFC 3207, 4): not all of those that bring mail speak TLS. */
+void sw_warn_public(struct sw_checker *checker, const struct sw_port_block *block,
+		    const struct sw_rule_node *rule)
+{
+	if (rule->action == SW_RULE_REQUIRE_TLS && rule->mode != SW_MODE_AUDIT && !rule->from &&
+	    has_port(block, MAIL_PORT))
+		sw_diag(checker->diags, SW_WARNING, rule->pos,
+			"other mail servers that do not speak TLS cannot deliver on port %d: to "
+			"see whether there are some, begin with \"mode audit\"",
+			MAIL_PORT);
+}
+
 /* May somebody connect to another machine by this rule? */
 static bool lets_out(const struct sw_rule_node *rule)
 {

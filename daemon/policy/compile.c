@@ -4,9 +4,7 @@
  *
  * Each rule becomes one or more rows, in the order of the file, so that the first row that matches
  * belongs to the first rule that does. The destinations of a rule are one set, and so are the sources
- * of an edge rule: what makes a rule need several rows is the callers of a host rule alone.
- *
- * Rules of serve blocks have numbers but no rows.
+ * of edge and serve rules: what makes a rule need several rows is the callers of a host rule alone.
  */
 #include <stdio.h>
 #include <string.h>
@@ -227,8 +225,9 @@ static uint32_t new_row(struct sw_compile *compile, const struct sw_rule_node *r
 	return row;
 }
 
-static void put_edge_row(struct sw_compile *compile, const struct place *place,
-			 const struct sw_rule_node *rule)
+/* Of a rule that knows its clients by address: edge, which has interfaces, and serve. */
+static void put_address_row(struct sw_compile *compile, const struct place *place,
+			    const struct sw_rule_node *rule)
 {
 	struct sw_policy *policy = &compile->image->policy;
 	uint32_t row, pattern = place->pattern;
@@ -294,8 +293,8 @@ static void compile_rule(struct sw_compile *compile, const struct place *place,
 	put_info(compile, place->scope->scope, rule, &image->info[rule->number - 1]);
 	if (place->scope->scope == SW_SCOPE_HOST)
 		put_rows(compile, place, rule);
-	else if (place->scope->scope == SW_SCOPE_EDGE)
-		put_edge_row(compile, place, rule);
+	else
+		put_address_row(compile, place, rule);
 }
 
 static void compile_block(struct sw_compile *compile, const struct sw_scope_block *scope,
@@ -303,12 +302,16 @@ static void compile_block(struct sw_compile *compile, const struct sw_scope_bloc
 {
 	struct sw_policy *policy = &compile->image->policy;
 	struct place place = {scope, block->ports, pattern};
-	__u64 *guard = scope->scope == SW_SCOPE_HOST   ? policy->guard
-		       : scope->scope == SW_SCOPE_EDGE ? policy->edge_guard
-						       : NULL;
+	__u64 *const guards[SW_SCOPE_MAX] = {
+		[SW_SCOPE_HOST] = policy->guard,
+		[SW_SCOPE_EDGE] = policy->edge_guard,
+		[SW_SCOPE_SERVE] = policy->serve_guard,
+	};
 
-	for (const struct sw_port *port = block->ports; guard && port; port = port->next)
-		guard[port->port / 64] |= 1ull << port->port % 64;
+	for (const struct sw_port *port = block->ports; port; port = port->next)
+		guards[scope->scope][port->port / 64] |= 1ull << port->port % 64;
+	if (scope->scope == SW_SCOPE_SERVE && block->ports)
+		policy->serves = 1;
 	for (const struct sw_rule_node *rule = block->rules; rule; rule = rule->next)
 		compile_rule(compile, &place, rule);
 }

@@ -50,8 +50,8 @@ struct sw_compile {
 	struct sw_image *image;
 	struct sw_texts texts;
 	struct sw_hits ids, names, cgroups;
-	struct sw_hits nets, sources; /* of `to`, of edge blocks' `from`; key: address of the struct
-					 sw_net */
+	struct sw_hits nets, sources; /* of `to`, of edge and serve blocks' `from`; key: address of
+					 the struct sw_net */
 	size_t n_rows;    /* needed; may go over SW_ROWS_MAX, the rows above it are only counted */
 	size_t most_rows; /* of one rule */
 	struct sw_pos most_rows_pos;

@@ -292,6 +292,23 @@ static bool find_edge_rule(const struct sw_image *image, const struct sw_query *
 	return true;
 }
 
+/* For a client of a server of this machine. */
+static uint32_t find_serve_rule(const struct sw_image *image, const struct sw_query *query)
+{
+	const struct sw_policy *policy = &image->policy;
+	const struct sw_vec *port_rows = find_id(image, SW_DIM_PORT, SW_SERVE_PORT_ID(query->port));
+	struct sw_vec rows = {{0}};
+	struct found to = {0};
+
+	sw_vec_or(&rows, port_rows);
+	find_destination(image, query, &to);
+	sw_edge_give(&rows, &policy->any[SW_DIM_FROM],
+		     query->has_from ? find_prefix(image, SW_PREFIX_FROM, query->from) : NULL,
+		     NULL);
+	sw_edge_give(&rows, &policy->any[SW_DIM_DST], to.rows, to.more);
+	return sw_edge_rule(policy, &rows);
+}
+
 /* False: not guarded. */
 static bool find_rule(const struct sw_image *image, const struct sw_query *query, uint32_t *rule,
 		      int *certain)
@@ -300,7 +317,11 @@ static bool find_rule(const struct sw_image *image, const struct sw_query *query
 	if (query->scope == SW_SCOPE_EDGE)
 		return sw_edge_guarded(&image->policy, query->port) &&
 		       find_edge_rule(image, query, rule);
-	if (query->scope != SW_SCOPE_HOST || !sw_guarded(&image->policy, query->port))
+	if (query->scope == SW_SCOPE_SERVE) {
+		*rule = find_serve_rule(image, query);
+		return sw_serve_guarded(&image->policy, query->port);
+	}
+	if (!sw_guarded(&image->policy, query->port))
 		return false;
 	*rule = find_host_rule(image, query, certain);
 	return true;

@@ -78,10 +78,6 @@ void sw_policy_print(const struct sw_policy_ast *policy, FILE *to);
 /* Canonical text of one rule on one line, without comments. Returns its length as snprintf does. */
 size_t sw_rule_print(const struct sw_rule_node *rule, char *to, size_t size);
 
-/* What of this policy the kernel side cannot do yet: adds an error for each and returns -ENOTSUP.
-   A policy is never half enforced. */
-int sw_policy_supported(const struct sw_policy_ast *policy, struct sw_diags *diags);
-
 /* Names of the fixed lists (abi.h): "not_permitted". NULL-safe both ways: unknown -> "?" or -1. */
 const char *sw_verdict_name(unsigned int verdict);
 const char *sw_reason_name(unsigned int reason);

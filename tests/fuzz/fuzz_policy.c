@@ -36,8 +36,6 @@ static struct result examine(const char *text, size_t length)
 	result.warnings = sw_diags_warnings(diags);
 	result.rules = policy->n_rules;
 	assert((checked == 0) == (sw_diags_errors(diags) == 0));
-	if (!checked)
-		sw_policy_supported(policy, diags);
 	free(fake_said(diags));
 	sw_policy_free(policy);
 	sw_diags_free(diags);

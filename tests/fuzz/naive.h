@@ -182,7 +182,7 @@ static enum fits rule_fits(const struct sw_rule_node *rule, const struct sw_quer
 
 	if (!to_fits(rule->to, query))
 		return NO;
-	if (query->scope == SW_SCOPE_EDGE)
+	if (query->scope != SW_SCOPE_HOST)
 		return fits_if(!rule->from || lists_fit(rule->from, query->has_from, query->from));
 	for (const struct sw_party *party = rule->from; party; party = party->next) {
 		enum fits one = who_fits(party->who, query);
@@ -306,9 +306,9 @@ static const char *asked_interface(const struct sw_policy_ast *policy, const str
 static bool scope_fits(const struct sw_policy_ast *policy, const struct sw_scope_block *scope,
 		       const struct sw_query *query)
 {
-	if (scope->scope != query->scope || scope->scope == SW_SCOPE_SERVE)
+	if (scope->scope != query->scope)
 		return false;
-	if (scope->scope == SW_SCOPE_HOST)
+	if (scope->scope != SW_SCOPE_EDGE)
 		return true;
 	for (const struct sw_interface_node *at = scope->interfaces; at; at = at->next)
 		if (pattern_fits(at->pattern, asked_interface(policy, query)))

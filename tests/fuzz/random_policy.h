@@ -201,8 +201,8 @@ static struct sw_rule_node *random_rule(struct sw_arena *arena, struct bytes *by
 	rule->pos.line = 10 + number;
 	rule->action = PICK(bytes, actions);
 	rule->mode = take(bytes) & 1 ? SW_MODE_AUDIT : SW_MODE_ENFORCE;
-	rule->from = scope == SW_SCOPE_EDGE ? random_sources(arena, bytes, seen)
-					    : random_parties(arena, bytes, true, NULL);
+	rule->from = scope == SW_SCOPE_HOST ? random_parties(arena, bytes, true, NULL)
+					    : random_sources(arena, bytes, seen);
 	rule->to = random_parties(arena, bytes, false, seen);
 	if (rule->action == SW_RULE_REQUIRE_TLS)
 		random_tls(bytes, rule);
@@ -262,6 +262,15 @@ static struct sw_interface_node *random_interfaces(struct sw_arena *arena, struc
 	return first;
 }
 
+static enum sw_scope random_scope(struct bytes *bytes)
+{
+	static const enum sw_scope scopes[] = {SW_SCOPE_EDGE,  SW_SCOPE_EDGE, SW_SCOPE_EDGE,
+					       SW_SCOPE_HOST,  SW_SCOPE_HOST, SW_SCOPE_HOST,
+					       SW_SCOPE_SERVE, SW_SCOPE_SERVE};
+
+	return PICK(bytes, scopes);
+}
+
 static struct sw_policy_ast *random_policy(struct sw_arena *arena, struct bytes *bytes)
 {
 	struct sw_policy_ast *policy = sw_arena_alloc(arena, sizeof(*policy));
@@ -271,7 +280,7 @@ static struct sw_policy_ast *random_policy(struct sw_arena *arena, struct bytes 
 	for (unsigned int n = 1 + below(bytes, 3); n; n--) {
 		struct sw_scope_block *scope = sw_arena_alloc(arena, sizeof(*scope));
 
-		scope->scope = below(bytes, 8) < 3 ? SW_SCOPE_EDGE : SW_SCOPE_HOST;
+		scope->scope = random_scope(bytes);
 		if (scope->scope == SW_SCOPE_EDGE)
 			scope->interfaces = random_interfaces(arena, bytes);
 		scope->blocks = random_block(arena, bytes, policy, scope->scope);
@@ -383,7 +392,7 @@ static void random_question(struct bytes *bytes, const struct sw_policy_ast *pol
 			    struct question *question)
 {
 	memset(question, 0, sizeof(*question));
-	question->query.scope = below(bytes, 8) < 3 ? SW_SCOPE_EDGE : SW_SCOPE_HOST;
+	question->query.scope = random_scope(bytes);
 	question->query.port = PICK(bytes, ports);
 	random_names(bytes, question);
 	random_ids(bytes, question);

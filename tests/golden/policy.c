@@ -17,8 +17,8 @@ static void examine(const char *name, const char *text, size_t length, bool form
 
 	if (format)
 		sw_policy_print(policy, stdout);
-	else if (sw_policy_check(policy, &world, diags) == 0)
-		sw_policy_supported(policy, diags);
+	else
+		sw_policy_check(policy, &world, diags);
 	sw_policy_free(policy);
 }
 

@@ -59,6 +59,8 @@ struct fx_row {
 	const char *exe, *unit, *cgroup;
 	const char *prefix; /* "192.0.2.0/24" */
 	bool to_local;
+	bool serve; /* the port is a server's; but for `prefix`, `to_local` and this one nothing */
+	const char *from; /* is asked then: clients of "192.0.2.0/24" */
 };
 
 void fx_begin(unsigned int slot); /* empties the slot at rest and its tables */

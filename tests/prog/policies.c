@@ -99,24 +99,24 @@ static void add_cgroup(const char *path, uint32_t row)
 }
 
 /* Lengths stay sorted, longest first. */
-static void add_length(unsigned int family, uint8_t bits)
+static void add_length(uint8_t *lengths, uint32_t *n, uint8_t bits)
 {
-	struct sw_policy *policy = filling();
-	uint32_t n = policy->n_lengths[family], at = 0;
+	uint32_t at = 0;
 
-	while (at < n && policy->lengths[family][at] > bits)
+	while (at < *n && lengths[at] > bits)
 		at++;
-	if (at < n && policy->lengths[family][at] == bits)
+	if (at < *n && lengths[at] == bits)
 		return;
-	memmove(&policy->lengths[family][at + 1], &policy->lengths[family][at], n - at);
-	policy->lengths[family][at] = bits;
-	policy->n_lengths[family]++;
+	memmove(&lengths[at + 1], &lengths[at], *n - at);
+	lengths[at] = bits;
+	++*n;
 }
 
 /* A class for each prefix, with the rows of nothing else: a test that nests prefixes names the row
-   for both. */
-static void add_prefix(const char *text, uint32_t row)
+   for both. `table`: 0, or SW_PREFIX_FROM. */
+static void add_prefix(const char *text, uint32_t table, uint32_t row)
 {
+	struct sw_policy *policy = filling();
 	struct sw_prefix_key key = {};
 	uint32_t class = own.n_classes;
 	unsigned int bits;
@@ -128,10 +128,15 @@ static void add_prefix(const char *text, uint32_t row)
 	ipv4 = !strchr(addr, ':');
 	fx_mapped(addr, key.addr);
 	key.bits = ipv4 ? bits + 96 : bits;
-	add_length(!ipv4, (uint8_t)key.bits);
+	if (table)
+		add_length(policy->from_lengths[!ipv4], &policy->n_from_lengths[!ipv4],
+			   (uint8_t)key.bits);
+	else
+		add_length(policy->lengths[!ipv4], &policy->n_lengths[!ipv4], (uint8_t)key.bits);
+	key.bits |= table;
 	if (bpf_map_lookup_elem(own.prefixes[own.slot], &key, &class))
 		own.n_classes++;
-	set_row(&filling()->classes[class], row);
+	set_row(&policy->classes[class], row);
 	if (bpf_map_update_elem(own.prefixes[own.slot], &key, &class, BPF_ANY))
 		fx_fail("prefix");
 }
@@ -183,8 +188,15 @@ void fx_row(uint16_t rule, struct fx_row row)
 	uint32_t at = policy->n_rows++;
 
 	policy->row_rule[at] = rule;
-	fx_guard(row.port);
-	add_id(SW_DIM_PORT, row.port, at);
+	if (row.serve) {
+		policy->serve_guard[row.port / 64] |= 1ull << row.port % 64;
+		policy->serves = 1;
+	} else {
+		fx_guard(row.port);
+	}
+	add_id(SW_DIM_PORT, row.serve ? SW_SERVE_PORT_ID(row.port) : row.port, at);
+	if (asks(row.from, SW_DIM_FROM, at))
+		add_prefix(row.from, SW_PREFIX_FROM, at);
 	if (asks(row.user, SW_DIM_USER, at))
 		add_id(SW_DIM_USER, *row.user, at);
 	if (asks(row.group, SW_DIM_GROUP, at))
@@ -197,7 +209,7 @@ void fx_row(uint16_t rule, struct fx_row row)
 		add_cgroup(row.cgroup, at);
 	if (asks(row.prefix || row.to_local, SW_DIM_DST, at)) {
 		if (row.prefix)
-			add_prefix(row.prefix, at);
+			add_prefix(row.prefix, 0, at);
 		if (row.to_local)
 			set_row(&policy->local, at);
 	}
@@ -222,6 +234,8 @@ uint64_t fx_apply(void)
 	own.head.abi = SW_ABI_VERSION;
 	own.head.cgroup_id = fx.cgroup_id;
 	filling()->generation = ++own.generation;
+	own.head.serves &= ~(1u << own.slot);
+	own.head.serves |= filling()->serves << own.slot;
 	write_head();
 	fx_flip(own.slot);
 	return own.generation;

@@ -189,6 +189,21 @@ void fx_gate_policy(uint8_t action, uint8_t flags)
 	fx_apply();
 }
 
+void fx_serve_policy(uint8_t action, uint8_t flags)
+{
+	fx_begin(1);
+	fx_row(fx_rule(action, flags), (struct fx_row){.port = FX_PORT, .serve = true});
+	fx_apply();
+}
+
+struct fx_talk fx_visit(const char *addr, int protocol)
+{
+	struct fx_talk talk = fx_talk_open(addr, protocol);
+
+	talk.cookie = fx_cookie(talk.server);
+	return talk;
+}
+
 void fx_check_gate_event(const struct sw_event *event, const struct fx_talk *talk, int verdict,
 			 int reason)
 {

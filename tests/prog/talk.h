@@ -48,7 +48,10 @@ void fx_greet(const struct fx_talk *talk);                         /* up to the 
 void fx_come_to_tls(const struct fx_talk *talk, uint16_t version); /* up to the ServerHello */
 
 struct sw_flow fx_flow_of(const struct fx_talk *talk);
-void fx_gate_policy(uint8_t action, uint8_t flags); /* one rule for FX_PORT, in force */
+void fx_gate_policy(uint8_t action, uint8_t flags);  /* one rule for FX_PORT, in force */
+void fx_serve_policy(uint8_t action, uint8_t flags); /* the same for clients that come to it */
+/* As fx_talk_open(), but `cookie` is that of the server's socket. */
+struct fx_talk fx_visit(const char *addr, int protocol);
 void fx_check_gate_event(const struct sw_event *event, const struct fx_talk *talk, int verdict,
 			 int reason);
 

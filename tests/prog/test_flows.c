@@ -252,15 +252,22 @@ static void flow_ends(void **state)
 /* The event of a connection's end: what `flows` has of it, and who made it. */
 static const struct sw_event *ended_session(uint64_t cookie)
 {
-	const struct sw_event *event;
+	static const struct sw_event none;
+	const struct sw_event *event = &none;
+	unsigned int found = 0;
 	struct sw_flow flow;
 
+	/* One of an earlier test, that TCP was not done with, may have ended meanwhile. */
 	fx_events();
-	assert_int_equal(fx_sessions(), 1);
-	assert_int_equal(fx_counter(SW_COUNT_SESSIONS), 1);
-	event = fx_session(0);
+	assert_int_equal(fx_sessions(), fx_counter(SW_COUNT_SESSIONS));
+	for (size_t i = 0; i < fx_sessions(); i++) {
+		if (fx_session(i)->cookie != cookie)
+			continue;
+		event = fx_session(i);
+		found++;
+	}
+	assert_int_equal(found, 1);
 	assert_true(fx_flow(cookie, &flow));
-	assert_int_equal(event->cookie, cookie);
 	assert_int_equal(event->served, 0);
 	assert_int_equal(event->generation, flow.generation);
 	assert_int_equal(event->rule, 0);

@@ -424,43 +424,6 @@ static void test_no_world(void **state)
 	sw_diags_free(diags);
 }
 
-static void test_supported(void **state)
-{
-	static const struct {
-		const char *text;
-		size_t errors;
-		const char *says;
-	} cases[] = {
-		{HEAD REST, 0, ""},
-		{HEAD "host { port 25 { allow to local\nredirect 127.0.0.1:25 from user 7\n"
-		      "audit from user 9\ndrop } }\n",
-		 0, ""},
-		{HEAD REST
-		 "host { port 465, 587 { require tls from user 7\nrequire tls 1.2 proxy } "
-		 "}\n",
-		 0, ""},
-		{HEAD "edge \"x\" { existing refuse\nport 587 { require tls } }\n", 0, ""},
-		{HEAD "serve { port 25 { audit } }\n", 1,
-		 "p:2:1: error: \"serve\" blocks are not enforced yet; a policy is never half "
-		 "enforced, so this one is refused whole"},
-		{HEAD REST "edge \"x\" { port 25 { drop } }\nserve { port 25 { audit } }\n", 1,
-		 "p:5:1: error: \"serve\" blocks are not enforced yet"},
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sw_count(cases); i++) {
-		sw_cleanup(checked_free) struct checked checked = check(cases[i].text);
-		int expected = cases[i].errors ? -ENOTSUP : 0;
-
-		assert_int_equal(checked.result, 0);
-		assert_int_equal(sw_policy_supported(checked.policy, checked.diags), expected);
-		assert_int_equal(sw_diags_errors(checked.diags), cases[i].errors);
-		sw_autofree char *said = fake_said(checked.diags);
-
-		assert_non_null(strstr(said, cases[i].says));
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -468,7 +431,6 @@ int main(void)
 		cmocka_unit_test(test_hints),         cmocka_unit_test(test_warned),
 		cmocka_unit_test(test_lengths),       cmocka_unit_test(test_too_many_rules),
 		cmocka_unit_test(test_all_in_one_go), cmocka_unit_test(test_no_world),
-		cmocka_unit_test(test_supported),
 	};
 
 	return cmocka_run_group_tests_name("check", tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "bpf/abi.h"
+#include "bpf/edge_match.h"
 #include "bpf/match.h"
 #include "daemon/base.h"
 #include "tests/unit/policy_image.h"
@@ -161,7 +162,7 @@ static void test_an_empty_list_matches_nothing(void **state)
 	assert_int_equal(image->n_prefixes, 0);
 }
 
-static void test_serve_has_no_rows(void **state)
+static void test_scopes(void **state)
 {
 	autoimage struct sw_image *image = compiled("mode enforce\n"
 						    "edge \"lan0\" { port 26 { reject } }\n"
@@ -171,12 +172,17 @@ static void test_serve_has_no_rows(void **state)
 
 	(void)state;
 	assert_int_equal(image->policy.n_rules, 3);
-	assert_int_equal(image->policy.n_rows, 2);
-	assert_int_equal(image->policy.row_rule[0], 0);
-	assert_int_equal(image->policy.row_rule[1], 1);
-	assert_true(sw_guarded(&image->policy, 25));
-	assert_false(sw_guarded(&image->policy, 26));
-	assert_false(sw_guarded(&image->policy, 27));
+	assert_int_equal(image->policy.n_rows, 3);
+	for (uint16_t i = 0; i < 3; i++)
+		assert_int_equal(image->policy.row_rule[i], i);
+	for (uint16_t port = 25; port < 28; port++) {
+		assert_int_equal(sw_guarded(&image->policy, port), port == 25);
+		assert_int_equal(sw_edge_guarded(&image->policy, port), port == 26);
+		assert_int_equal(sw_serve_guarded(&image->policy, port), port == 27);
+	}
+	assert_true(image->policy.serves);
+	assert_rows(rows_of_id(image, SW_DIM_PORT, SW_SERVE_PORT_ID(27)), "2");
+	assert_rows(rows_of_id(image, SW_DIM_PORT, 27), "-");
 	assert_int_equal(image->info[0].scope, SW_SCOPE_EDGE);
 	assert_int_equal(image->info[1].scope, SW_SCOPE_HOST);
 	assert_int_equal(image->info[2].scope, SW_SCOPE_SERVE);
@@ -433,7 +439,7 @@ int main(void)
 		cmocka_unit_test(test_merging),
 		cmocka_unit_test(test_a_thousand_programs_share_a_row),
 		cmocka_unit_test(test_an_empty_list_matches_nothing),
-		cmocka_unit_test(test_serve_has_no_rows),
+		cmocka_unit_test(test_scopes),
 		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_tls),
 		cmocka_unit_test(test_long_rules_are_cut),

@@ -291,11 +291,9 @@ static void test_served(void **state)
 	expect_text(object, "scope", "serve");
 	expect_text(object, "src", "192.0.2.7");
 	expect_text(object, "verb", "AUTH LOGIN");
-	expect_line(
-		&event, &with,
-		"recorded  192.0.2.7 port 40000 -> user www-data (/usr/bin/php8.2, unit "
-		"php8.2-fpm.service), 203.0.113.5 port 587: line 20: audit: AUTH LOGIN was sent "
-		"before TLS began");
+	expect_line(&event, &with,
+		    "recorded  192.0.2.7 port 40000 -> 203.0.113.5 port 587 (user www-data, unit "
+		    "php8.2-fpm.service): line 20: audit: AUTH LOGIN was sent before TLS began");
 	with.rule = NULL;
 	forgotten = object_of(&event, &with);
 	expect_text(forgotten, "scope", "serve");

@@ -199,6 +199,27 @@ static void syn_again(void **data)
 	assert_int_equal(gate.read, 16);
 }
 
+/* Met behind its handshake: a SYN that a client sends into the connection must not move where it begins, or
+   what stands before that would be read as if the server had it. */
+static void met(void **data)
+{
+	(void)data;
+	begin(1000, 0);
+	memset(&gate, 0, sizeof(gate));
+	sw_gate_begin(&gate, SW_ACTION_TLS, 0, 587, 0);
+	sw_gate_meet(&gate, 5001, 9001);
+	assert_int_equal(gh_segment(&gate, false, 4995, "", 0, GH_SYN), SW_GATE_PASS);
+	assert_int_equal(gh_segment(&gate, false, 4996, "NOOP ", 5, 0), SW_GATE_HOLD);
+	assert_int_equal(gh_segment(&gate, true, 9001, "220 hi\r\n", 8, 0), SW_GATE_PASS);
+	assert_int_equal(gh_segment(&gate, true, 9100, "250 ok\r\n", 8, 0), SW_GATE_HOLD);
+	assert_int_equal(gh_segment(&gate, false, 5001, "NOOP\r\n", 6, 0), SW_GATE_PASS);
+	assert_int_equal(gate.read, 6);
+	assert_int_equal(gate.replies, 1);
+	assert_int_equal(gh_segment(&gate, false, 5007, "AUTH PLAIN\r\n", 12, 0),
+			 SW_GATE_VIOLATION);
+	assert_int_equal(gate.reason, SW_REASON_CLEARTEXT_COMMAND);
+}
+
 static void no_payload(void **data)
 {
 	(void)data;
@@ -357,6 +378,7 @@ int main(void)
 		cmocka_unit_test(starttls_again),
 		cmocka_unit_test(data_in_the_syn),
 		cmocka_unit_test(syn_again),
+		cmocka_unit_test(met),
 		cmocka_unit_test(no_payload),
 		cmocka_unit_test(urgent),
 		cmocka_unit_test(shared_pages),

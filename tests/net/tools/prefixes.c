@@ -58,8 +58,7 @@ static size_t errors_of(const char *name, const char *text, size_t length, char 
 	FILE *to = open_memstream(&shown, &shown_length);
 
 	if (sw_diags_errors(diags) == 0 && sw_policy_check(policy, &world, diags) == 0) {
-		if (sw_policy_supported(policy, diags) == 0)
-			sw_image_free(sw_policy_compile(policy, diags));
+		sw_image_free(sw_policy_compile(policy, diags));
 		if (printed)
 			*printed = print_policy(policy);
 		whole++;
