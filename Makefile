@@ -50,6 +50,7 @@ CTL_SRC := $(filter-out ctl/smtpwall.c,$(wildcard ctl/*.c))
 SKEL := $(patsubst %.bpf.c,$B/%.skel.h,$(wildcard bpf/*.bpf.c tests/prog/*.bpf.c))
 TEST_SRC := $(filter-out %.bpf.c,$(wildcard tests/unit/*.c tests/prog/*.c))
 TESTS := $(patsubst %.c,$B/%,$(call mains,$(TEST_SRC)))
+BENCH := $(patsubst %.c,$B/%,$(wildcard tests/bench/*.c))
 FUZZERS := $(patsubst %.c,$B/%,$(wildcard tests/fuzz/*.c))
 archives := $B/policy.a $B/wire.a $B/audit.a $B/daemon.a $B/ctl.a
 
@@ -93,7 +94,7 @@ $(call obj,$(wildcard daemon/load*.c) $(filter tests/prog/%,$(TEST_SRC))) $(pats
 helpers = $(call obj,$(filter-out $(call mains,$(TEST_SRC)),$(filter tests/$(1)/%,$(TEST_SRC))))
 $(filter $B/tests/unit/%,$(TESTS)): $(call helpers,unit)
 $(filter $B/tests/prog/%,$(TESTS)): $(call helpers,prog)
-$(TESTS): $B/%: $B/%.o $(archives)
+$(TESTS) $(BENCH): $B/%: $B/%.o $(archives)
 	$(call say,LD,$@)
 	$(quiet)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) \
 		-Wl,--start-group $(archives) -Wl,--end-group $(PKG_LIBS) -lcmocka
@@ -135,7 +136,7 @@ goldens: all
 
 parallel = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 run_tests = SW_BUILD=$(CURDIR)/$B FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run
-test-programs: $(TESTS) $(TOOLS) $(FUZZERS)
+test-programs: $(TESTS) $(BENCH) $(TOOLS) $(FUZZERS)
 
 ##deps       install the Debian packages that build and tests need and that are not there
 deps:

@@ -21,8 +21,6 @@ struct column {
 #define CALLER(form, name, member) COLUMN(SW_OF_CALLER, form, name, member)
 #define RULE(form, name, member) COLUMN(SW_OF_RULE, form, name, member)
 
-/* Numbers and addresses that are zero, and empty texts, are told by NULL only where the column may
-   be: it takes no more room than 0, but is what a person expects of `src IS NULL`. */
 static const struct column columns[] = {
 	EVENT(U64, "time", time_ns),
 	EVENT(U8, "kind", kind),
@@ -31,11 +29,8 @@ static const struct column columns[] = {
 	EVENT(U8, "scope", scope),
 	EVENT(U8, "family", family),
 	EVENT(U32, "pid", pid),
-	EVENT(ADDRESS, "src", src),
 	EVENT(U16, "src_port", src_port),
-	EVENT(ADDRESS, "dst", dst),
 	EVENT(U16, "port", dst_port),
-	EVENT(ADDRESS, "new_dst", new_dst),
 	EVENT(U16, "new_port", new_port),
 	EVENT(U8, "tls", tls),
 	EVENT(U16, "tls_version", tls_version),
@@ -53,6 +48,9 @@ static const struct column columns[] = {
 	EVENT(U16, "vlan0", vlan[0]),
 	EVENT(U16, "vlan1", vlan[1]),
 	EVENT(U16, "pppoe", pppoe_session),
+	COLUMN(SW_OF_SRC, ADDRESS, "address", src),
+	COLUMN(SW_OF_DST, ADDRESS, "address", dst),
+	COLUMN(SW_OF_NEW_DST, ADDRESS, "address", new_dst),
 	CALLER(U32, "uid", uid),
 	CALLER(U32, "gid", gid),
 	CALLER(TEXT, "user", text[SW_TEXT_USER]),
@@ -70,7 +68,7 @@ static const struct column columns[] = {
 	RULE(TEXT, "sentence", text[SW_TEXT_SENTENCE]),
 };
 
-/* Calls `each` with the columns of a table in their order: name and number from 0. */
+/* The columns of a table in their order: name and form, or a mark where there is no form. */
 static void list(char of, char *to, const char *form, const char *between)
 {
 	size_t used = 0;
@@ -78,7 +76,6 @@ static void list(char of, char *to, const char *form, const char *between)
 	for (size_t i = 0; i < sw_count(columns); i++) {
 		if (columns[i].of != of)
 			continue;
-		/* The forms are those below. */
 		used += (size_t)snprintf(to + used, SW_COLUMNS_SQL - used, "%s",
 					 used ? between : "");
 		if (form)
@@ -166,12 +163,11 @@ static int bind(sqlite3_stmt *statement, int at, const struct column *column,
 	const char *text;
 
 	switch (column->form) {
-	case ADDRESS:
 	case MAC:
-		/* Searches compare `dst`, which is never NULL. */
-		if (column->at != offsetof(struct sw_record, dst) &&
-		    memcmp(bytes, none, bytes_of(column)) == 0)
+		if (memcmp(bytes, none, bytes_of(column)) == 0)
 			return sqlite3_bind_null(statement, at);
+		__attribute__((fallthrough));
+	case ADDRESS:
 		return sqlite3_bind_blob(statement, at, bytes, (int)bytes_of(column),
 					 SQLITE_STATIC);
 	case TEXT:
@@ -236,6 +232,9 @@ size_t sw_columns_key(char of, const struct sw_record *record, char *to, size_t 
 		if (column->form == TEXT) {
 			from = text_of(column, record);
 			length = strlen(from) + 1;
+		} else if (column->form == ADDRESS) {
+			from = (const char *)record + column->at;
+			length = bytes_of(column);
 		} else {
 			number = number_of(column, record);
 		}

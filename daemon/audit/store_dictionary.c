@@ -11,24 +11,17 @@
 /* Texts of a record that were packed fit. */
 #define KEY_MAX (2 * SW_PACKED_MAX)
 
-static const char *table_of(char of)
-{
-	return of == SW_OF_CALLER ? "callers" : "rules";
-}
-
 static int prepare(sqlite3 *db, sqlite3_stmt **statement, const char *sql)
 {
 	return sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, statement, NULL);
 }
 
-int sw_dictionary_open(struct sw_dictionary *dictionary, sqlite3 *db, char of)
+int sw_dictionary_open(struct sw_dictionary *dictionary, sqlite3 *db, const char *table, char of)
 {
 	char names[SW_COLUMNS_SQL], marks[SW_COLUMNS_SQL], compare[SW_COLUMNS_SQL];
 	char sql[3 * SW_COLUMNS_SQL];
-	const char *table = table_of(of);
 	int status;
 
-	dictionary->of = of;
 	if (!dictionary->slots)
 		dictionary->slots = calloc(SLOTS, sizeof(*dictionary->slots));
 	if (!dictionary->slots)
@@ -92,11 +85,11 @@ static int touch(struct sw_dictionary *dictionary, int64_t id, int64_t seen)
 }
 
 /* Id and `seen` of the row in the table, which is made if there is none. */
-static int look_up(struct sw_dictionary *dictionary, const struct sw_record *record, int64_t *id,
-		   int64_t *seen)
+static int look_up(struct sw_dictionary *dictionary, char of, const struct sw_record *record,
+		   int64_t *id, int64_t *seen)
 {
 	sqlite3_stmt *find = dictionary->find, *insert = dictionary->insert;
-	int status = sw_columns_bind(find, dictionary->of, 1, record);
+	int status = sw_columns_bind(find, of, 1, record);
 
 	if (status == SQLITE_OK)
 		status = sqlite3_step(find);
@@ -110,7 +103,7 @@ static int look_up(struct sw_dictionary *dictionary, const struct sw_record *rec
 	*seen = (int64_t)record->id;
 	status = sqlite3_bind_int64(insert, 1, *seen);
 	if (status == SQLITE_OK)
-		status = sw_columns_bind(insert, dictionary->of, 2, record);
+		status = sw_columns_bind(insert, of, 2, record);
 	if (status == SQLITE_OK)
 		status = sqlite3_step(insert);
 	*id = sqlite3_last_insert_rowid(sqlite3_db_handle(insert));
@@ -137,10 +130,11 @@ static bool keep(struct sw_dictionary_entry *entry, uint64_t hash, const char *k
 	return true;
 }
 
-int sw_dictionary_id(struct sw_dictionary *dictionary, const struct sw_record *record, int64_t *id)
+int sw_dictionary_id(struct sw_dictionary *dictionary, char of, const struct sw_record *record,
+		     int64_t *id)
 {
 	char key[KEY_MAX];
-	size_t size = sw_columns_key(dictionary->of, record, key, sizeof(key));
+	size_t size = sw_columns_key(of, record, key, sizeof(key));
 	uint64_t hash = hash_of(key, size);
 	struct sw_dictionary_entry *entry = &dictionary->slots[hash % SLOTS];
 	bool known = size && is(entry, hash, key, size);
@@ -150,7 +144,7 @@ int sw_dictionary_id(struct sw_dictionary *dictionary, const struct sw_record *r
 	if (known) {
 		*id = entry->id;
 	} else {
-		status = look_up(dictionary, record, id, &seen);
+		status = look_up(dictionary, of, record, id, &seen);
 		if (status != SQLITE_OK)
 			return status;
 		known = size && keep(entry, hash, key, size);

@@ -3,9 +3,10 @@
  * store_internal.h - what the files of the store share. Nothing here is for others.
  *
  *   store_schema.c      the tables, what older files had, and the way from them
+ *   store_words.c       words and views, for people who look with sqlite3
  *   store_columns.c     which member of a record lies in which column
  *   store_open.c        opening to write: a new file, one of ours, somebody else's, a damaged one
- *   store_dictionary.c  who and which rule, told once
+ *   store_dictionary.c  who, which rule and which addresses, told once
  *   store_write.c       batches
  *   store_keep.c        size: the log, and what is too old or too much
  *   store_read.c        opening to read
@@ -40,12 +41,21 @@ int sw_schema_version(sqlite3 *db, int *version);
 int sw_schema_make(sqlite3 *db);
 int sw_schema_migrate(sqlite3 *db, int version);
 
+/* ---- store_words.c ---- */
+
+/* Fills the table `words`, as lists may have grown, and makes the views. SQLite's code. */
+int sw_schema_words(sqlite3 *db);
+
 /* ---- store_columns.c ---- */
 
 /* The tables of the columns, as they are called in queries. */
 #define SW_OF_EVENT 'e'
 #define SW_OF_CALLER 'c'
 #define SW_OF_RULE 'r'
+/* Rows of `addresses`, by what the event has them for. */
+#define SW_OF_SRC 's'
+#define SW_OF_DST 'd'
+#define SW_OF_NEW_DST 'n'
 
 #define SW_COLUMNS_SQL 2048
 
@@ -73,19 +83,20 @@ struct sw_dictionary_entry {
 	char *key;
 };
 
-/* Rows of `callers` or `rules` that were lately used. */
+/* Rows of `callers`, `rules` or `addresses` that were lately used. */
 struct sw_dictionary {
-	char of;
 	sqlite3_stmt *find, *insert, *touch;
 	struct sw_dictionary_entry *slots;
 };
 
-int sw_dictionary_open(struct sw_dictionary *dictionary, sqlite3 *db, char of);
+/* `of`: any of those that lie in the table. */
+int sw_dictionary_open(struct sw_dictionary *dictionary, sqlite3 *db, const char *table, char of);
 void sw_dictionary_close(struct sw_dictionary *dictionary);
 /* Rows may not be there any more: after a rollback, or when some were removed. */
 void sw_dictionary_forget(struct sw_dictionary *dictionary);
 /* The row for a record, made if there is none. SQLite's code. */
-int sw_dictionary_id(struct sw_dictionary *dictionary, const struct sw_record *record, int64_t *id);
+int sw_dictionary_id(struct sw_dictionary *dictionary, char of, const struct sw_record *record,
+		     int64_t *id);
 
 /* `seen` of a row is behind the newest record that refers to it by less than this. */
 #define SW_SEEN_STEP 65536
@@ -112,6 +123,7 @@ enum sw_statement {
 	SW_SQL_REMOVE_GAPS,
 	SW_SQL_REMOVE_CALLERS,
 	SW_SQL_REMOVE_RULES,
+	SW_SQL_REMOVE_ADDRESSES,
 	SW_SQL_MAX
 };
 
@@ -132,7 +144,7 @@ struct sw_store {
 	struct sw_store_limits limits;
 	gid_t readers;
 	sqlite3_stmt *sql[SW_SQL_MAX];
-	struct sw_dictionary callers, rules;
+	struct sw_dictionary callers, rules, addresses;
 	struct sw_meta meta, batch; /* as committed, and as it will be */
 	struct sw_span span;        /* of the batch; not written yet */
 	uint64_t batch_rows;
@@ -164,6 +176,8 @@ int sw_store_run1(struct sw_store *store, enum sw_statement which, int64_t value
 int64_t sw_store_ask(struct sw_store *store, enum sw_statement which, int64_t otherwise);
 int sw_store_write_meta(struct sw_store *store, const struct sw_meta *meta);
 void sw_store_rollback(struct sw_store *store);
+/* Rows of the dictionaries may have gone. */
+void sw_store_forget(struct sw_store *store);
 
 /* ---- store_keep.c ---- */
 

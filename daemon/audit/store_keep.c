@@ -140,30 +140,24 @@ static bool first_span(struct sw_store *store, int64_t *block, int64_t *oldest)
 	return is;
 }
 
-/* Gaps older than all events, callers and rules that none refers to any more. */
+/* Gaps older than all events, and what none of them refers to any more. */
 static int remove_orphans(struct sw_store *store, const struct sw_meta *meta)
 {
-	int64_t block, oldest, unseen;
+	static const enum sw_statement which[] = {SW_SQL_REMOVE_CALLERS, SW_SQL_REMOVE_RULES,
+						  SW_SQL_REMOVE_ADDRESSES};
+	int64_t block = 0, oldest = 0, unseen = INT64_MAX;
 	int status, changed = 0;
 
-	if (!first_span(store, &block, &oldest)) {
-		block = meta->last / SW_SPAN_IDS + 1;
-		oldest = 0; /* gaps stay until there is something newer */
-	}
-	unseen = block * SW_SPAN_IDS - SW_SEEN_STEP;
-	if (meta->events + meta->sessions == 0)
-		unseen = INT64_MAX;
+	if (first_span(store, &block, &oldest) || meta->events + meta->sessions)
+		unseen = block * SW_SPAN_IDS - SW_SEEN_STEP;
+	/* Gaps stay until there is something newer. */
 	status = sw_store_run1(store, SW_SQL_REMOVE_GAPS, oldest);
-	if (status == SQLITE_OK)
-		status = sw_store_run1(store, SW_SQL_REMOVE_CALLERS, unseen);
-	changed += sqlite3_changes(store->db);
-	if (status == SQLITE_OK)
-		status = sw_store_run1(store, SW_SQL_REMOVE_RULES, unseen);
-	changed += sqlite3_changes(store->db);
-	if (changed) {
-		sw_dictionary_forget(&store->callers);
-		sw_dictionary_forget(&store->rules);
+	for (size_t i = 0; i < sw_count(which) && status == SQLITE_OK; i++) {
+		status = sw_store_run1(store, which[i], unseen);
+		changed += sqlite3_changes(store->db);
 	}
+	if (changed)
+		sw_store_forget(store);
 	return status;
 }
 

@@ -55,7 +55,7 @@ static int open_reader(struct sw_reader_store *reader)
 	return sqlite3_exec(reader->db,
 			    "PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON;"
 			    "CREATE TEMP TABLE callers (id INTEGER PRIMARY KEY);"
-			    "CREATE TEMP TABLE dsts (dst BLOB PRIMARY KEY) WITHOUT ROWID",
+			    "CREATE TEMP TABLE dsts (id INTEGER PRIMARY KEY)",
 			    NULL, NULL, NULL);
 }
 

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <stdio.h>
-#include <string.h>
 
-#include "bpf/vocabulary.h"
 #include "daemon/audit/store_internal.h"
-#include "daemon/policy/policy.h"
 
 /*
  * The tables of events and of sessions have one form. Ids come in the order of time, but for a clock that
@@ -12,37 +9,37 @@
  * destination, and no column of times needs an index: see `spans`.
  */
 #define EVENT_COLUMNS                                                                              \
-	"(id INTEGER PRIMARY KEY,"       /* of the record */                                       \
-	" time INTEGER NOT NULL,"        /* nanoseconds since 1970, UTC */                         \
-	" kind INTEGER NOT NULL,"        /* words: kind */                                         \
-	" verdict INTEGER NOT NULL,"     /* words: verdict */                                      \
-	" reason INTEGER NOT NULL,"      /* words: reason */                                       \
-	" scope INTEGER NOT NULL,"       /* words: scope */                                        \
-	" family INTEGER NOT NULL,"      /* 4 or 6 */                                              \
-	" caller INTEGER NOT NULL,"      /* callers.id */                                          \
-	" rule INTEGER NOT NULL,"        /* rules.id */                                            \
-	" pid INTEGER NOT NULL,"         /* 0: not known */                                        \
-	" src BLOB,"                     /* 16 bytes, IPv4 as ::ffff:a.b.c.d; NULL: not bound */   \
-	" src_port INTEGER NOT NULL,"    /* 0: not bound */                                        \
-	" dst BLOB NOT NULL,"            /* as src */                                              \
-	" port INTEGER NOT NULL,"        /* of dst, as it was asked for */                         \
-	" new_dst BLOB,"                 /* where it went instead; NULL: nowhere else */           \
-	" new_port INTEGER NOT NULL,"    /* 0: nowhere else */                                     \
-	" tls INTEGER NOT NULL,"         /* words: tls */                                          \
-	" tls_version INTEGER NOT NULL," /* as on the wire: 771 is TLS 1.2; 0: not known */        \
-	" verb INTEGER NOT NULL,"        /* words: verb */                                         \
-	" verb_length INTEGER NOT NULL," /* letters of it that were seen */                        \
-	" mechanism INTEGER NOT NULL,"   /* words: mechanism */                                    \
-	" from_server INTEGER NOT NULL," /* 1: the server's bytes were at fault */                 \
-	" sni TEXT,"                     /* name that the client asked for in TLS */               \
-	" suppressed INTEGER NOT NULL,"  /* events like it that were left out before it */         \
-	" opened INTEGER NOT NULL,"      /* of a session: as time; else 0 */                       \
-	" sent INTEGER NOT NULL,"        /* of a session: bytes of payload */                      \
-	" received INTEGER NOT NULL,"    /* likewise */                                            \
-	" mac BLOB,"                     /* edge: 6 bytes, of the sender */                        \
-	" vlan0 INTEGER NOT NULL,"       /* edge: outer tag; 0: none */                            \
-	" vlan1 INTEGER NOT NULL,"       /* edge: inner tag */                                     \
-	" pppoe INTEGER NOT NULL,"       /* edge: session; 0: none */                              \
+	"(id INTEGER PRIMARY KEY,"            /* of the record */                                  \
+	" time INTEGER NOT NULL,"             /* nanoseconds since 1970, UTC */                    \
+	" kind INTEGER NOT NULL,"             /* words: kind */                                    \
+	" verdict INTEGER NOT NULL,"          /* words: verdict */                                 \
+	" reason INTEGER NOT NULL,"           /* words: reason */                                  \
+	" scope INTEGER NOT NULL,"            /* words: scope */                                   \
+	" family INTEGER NOT NULL,"           /* 4 or 6 */                                         \
+	" caller INTEGER NOT NULL,"           /* callers.id */                                     \
+	" rule INTEGER NOT NULL,"             /* rules.id */                                       \
+	" pid INTEGER NOT NULL,"              /* 0: not known */                                   \
+	" src INTEGER,"                       /* addresses.id; NULL: the socket was not bound */   \
+	" src_port INTEGER NOT NULL,"         /* 0: not bound */                                   \
+	" dst INTEGER NOT NULL,"              /* addresses.id */                                   \
+	" port INTEGER NOT NULL,"             /* of dst, as it was asked for */                    \
+	" new_dst INTEGER,"                   /* addresses.id; NULL: it went nowhere else */       \
+	" new_port INTEGER NOT NULL,"         /* 0: nowhere else */                                \
+	" tls INTEGER NOT NULL,"              /* words: tls */                                     \
+	" tls_version INTEGER NOT NULL,"      /* as on the wire: 771 is TLS 1.2; 0: not known */   \
+	" verb INTEGER NOT NULL,"             /* words: verb */                                    \
+	" verb_length INTEGER NOT NULL,"      /* letters of it that were seen */                   \
+	" mechanism INTEGER NOT NULL,"        /* words: mechanism */                               \
+	" from_server INTEGER NOT NULL,"      /* 1: the server's bytes were at fault */            \
+	" sni TEXT,"                          /* name that the client asked for in TLS */          \
+	" suppressed INTEGER NOT NULL,"       /* events like it that were left out before it */    \
+	" opened INTEGER NOT NULL,"           /* of a session: as time; else 0 */                  \
+	" sent INTEGER NOT NULL,"             /* of a session: bytes of payload */                 \
+	" received INTEGER NOT NULL,"         /* likewise */                                       \
+	" mac BLOB,"                          /* edge: 6 bytes, of the sender */                   \
+	" vlan0 INTEGER NOT NULL,"            /* edge: outer tag; 0: none */                       \
+	" vlan1 INTEGER NOT NULL,"            /* edge: inner tag */                                \
+	" pppoe INTEGER NOT NULL,"            /* edge: session; 0: none */                         \
 	" cipher INTEGER NOT NULL DEFAULT 0)" /* TLS cipher suite; 0: not known */
 
 static const char tables[] =
@@ -73,6 +70,11 @@ static const char tables[] =
 	" sentence TEXT NOT NULL,"      /* of reject \"...\" */
 	" UNIQUE (generation, number, line, rule, sentence));"
 	"CREATE INDEX rules_seen ON rules (seen);"
+	/* Of both ends. */
+	"CREATE TABLE addresses (id INTEGER PRIMARY KEY,"
+	" seen INTEGER NOT NULL,"         /* as of callers */
+	" address BLOB NOT NULL UNIQUE);" /* 16 bytes in network order, IPv4 as ::ffff:a.b.c.d */
+	"CREATE INDEX addresses_seen ON addresses (seen);"
 	/* When the records of SW_SPAN_IDS ids each were: one row for a thousand stands for an index by
 	   time, also where the clock was set back. */
 	"CREATE TABLE spans (block INTEGER PRIMARY KEY," /* id / 1024 */
@@ -98,150 +100,9 @@ static const char since_2[] =
 	" n INTEGER NOT NULL);";   /* events that are missing */
 
 static const char from_1[] = "ALTER TABLE events ADD COLUMN cipher INTEGER NOT NULL DEFAULT 0;"
-			     "ALTER TABLE sessions ADD COLUMN cipher INTEGER NOT NULL DEFAULT 0;";
-
-/* The same with words and readable addresses, for people who look with sqlite3. */
-#define DIGIT(column, at) "instr('123456789ABCDEF', substr(hex(" column "), " at ", 1))"
-#define OCTET(column, high, low) "(16 * " DIGIT(column, high) " + " DIGIT(column, low) ")"
-#define GROUP(column, at) "lower(substr(hex(" column "), " at ", 4))"
-#define ADDRESS(column)                                                                                                                                                           \
-	"CASE WHEN hex(" column                                                                                                                                                   \
-	") LIKE '00000000000000000000FFFF%' THEN " OCTET(column, "25", "26") " || '.' || " OCTET(column, "27", "28") " || '.' || " OCTET(column, "29", "30") " || '.' || " OCTET( \
-		column,                                                                                                                                                           \
-		"31", "32") " WHEN " column                                                                                                                                       \
-			    " IS NOT NULL THEN " GROUP(column, "1") " || ':' || " GROUP(column, "5") " || ':' || " GROUP(column, "9") " || ':' || " GROUP(                        \
-				    column,                                                                                                                                       \
-				    "13") " || ':' || " GROUP(column,                                                                                                             \
-							      "17") " || ':' || " GROUP(column,                                                                                   \
-											"21") " |"                                                                                \
-											      "| "                                                                                \
-											      "':"                                                                                \
-											      "' "                                                                                \
-											      "||"                                                                                \
-											      " " GROUP(column, "25") " || ':' || " GROUP(                                        \
-												      column,                                                                     \
-												      "29") " END"
-#define WORD(column)                                                                               \
-	"(SELECT word FROM words WHERE list = '" column "' AND number = e." column ") AS " column
-#define VIEW(table)                                                                                                                \
-	"DROP VIEW IF EXISTS readable_" table ";"                                                                                  \
-	"CREATE VIEW readable_" table " AS SELECT e.id,"                                                                           \
-	" strftime('%Y-%m-%dT%H:%M:%SZ', e.time / 1000000000, 'unixepoch') AS time, " WORD("kind") ", " WORD("verdict") ", " WORD( \
-		"reason") ", " WORD("scope") ","                                                                                   \
-					     " c.user, c.uid, c.exe, c.comm, c.unit, "                                             \
-					     "e.pid, " ADDRESS(                                                                    \
-						     "e.src") " AS src, "                                                          \
-							      "e.src_port, " ADDRESS(                                              \
-								      "e"                                                          \
-								      "."                                                          \
-								      "d"                                                          \
-								      "s"                                                          \
-								      "t") " AS dst, e.port, "                                     \
-									   "e.sni, " WORD(                                         \
-										   "tls") ","                                      \
-											  " e."                                    \
-											  "sent, "                                 \
-											  "e."                                     \
-											  "receiv"                                 \
-											  "ed,"                                    \
-											  " e."                                    \
-											  "suppre"                                 \
-											  "sse"                                    \
-											  "d, "                                    \
-											  "r."                                     \
-											  "number"                                 \
-											  " "                                      \
-											  "AS "                                    \
-											  "rule, "                                 \
-											  "r."                                     \
-											  "line, "                                 \
-											  "r."                                     \
-											  "rule "                                  \
-											  "AS "                                    \
-											  "rule_"                                  \
-											  "text"                                   \
-											  " FROM"                                  \
-											  " " table                                \
-											  " e "                                    \
-											  "JOIN "                                  \
-											  "caller"                                 \
-											  "s "                                     \
-											  "c ON "                                  \
-											  "c.id "                                  \
-											  "= "                                     \
-											  "e."                                     \
-											  "caller"                                 \
-											  " "                                      \
-											  "JOIN "                                  \
-											  "rules "                                 \
-											  "r "                                     \
-											  "ON "                                    \
-											  "r.id "                                  \
-											  "= "                                     \
-											  "e."                                     \
-											  "rule;"
-
-static const char views[] = VIEW("events") VIEW("sessions");
-
-static const char finish[] = "PRAGMA application_id = 1936553072; PRAGMA user_version = 2;";
-_Static_assert(SW_STORE_APPLICATION == 1936553072 && SW_STORE_SCHEMA == 2, "as `finish` has it");
-
-static const char *kind_word(unsigned int kind)
-{
-	static const char *const words[SW_EVENT_KIND_MAX] = {
-		[SW_EVENT_CONNECT] = "connect",     [SW_EVENT_PACKET] = "packet",
-		[SW_EVENT_GATE] = "gate",           [SW_EVENT_EDGE] = "edge",
-		[SW_EVENT_SESSION] = "session",     [SW_EVENT_SERVE] = "serve",
-		[SW_EVENT_ELSEWHERE] = "elsewhere",
-	};
-
-	return words[kind];
-}
-
-static const char *gap_word(unsigned int why)
-{
-	return sw_gap_words((enum sw_gap)why);
-}
-
-static const struct {
-	const char *list;
-	unsigned int n;
-	const char *(*word)(unsigned int number); /* NULL: there is none */
-} words[] = {
-	{"kind", SW_EVENT_KIND_MAX, kind_word},
-	{"verdict", SW_VERDICT_MAX, sw_verdict_name},
-	{"reason", SW_REASON_MAX, sw_reason_name},
-	{"scope", 3, sw_scope_name},
-	{"tls", SW_TLS_MAX, sw_tls_name},
-	{"verb", SW_VERB_MAX, sw_verb_name},
-	{"mechanism", SW_MECHANISM_MAX, sw_mechanism_name},
-	{"gap", SW_GAP_MAX, gap_word},
-};
-
-/* Lists may have grown since the file was made. */
-static int write_words(sqlite3 *db)
-{
-	sqlite3_stmt *insert = NULL;
-	int status = sqlite3_prepare_v2(db, "INSERT OR IGNORE INTO words VALUES (?, ?, ?)", -1,
-					&insert, NULL);
-
-	for (size_t i = 0; i < sw_count(words); i++) {
-		for (unsigned int n = 0; n < words[i].n && status == SQLITE_OK; n++) {
-			const char *word = words[i].word(n);
-
-			if (!word)
-				continue;
-			sqlite3_bind_text(insert, 1, words[i].list, -1, SQLITE_STATIC);
-			sqlite3_bind_int64(insert, 2, n);
-			sqlite3_bind_text(insert, 3, word, -1, SQLITE_STATIC);
-			status = sqlite3_step(insert);
-			status = status == SQLITE_DONE ? SQLITE_OK : status;
-			sqlite3_reset(insert);
-		}
-	}
-	sqlite3_finalize(insert);
-	return status;
-}
+			     "ALTER TABLE sessions ADD COLUMN cipher INTEGER NOT NULL DEFAULT 0;"
+			     "DROP VIEW IF EXISTS readable_events;"
+			     "DROP VIEW IF EXISTS readable_sessions;";
 
 static int ask(sqlite3 *db, const char *sql, int64_t *answer)
 {
@@ -271,15 +132,20 @@ int sw_schema_version(sqlite3 *db, int *version)
 	return status;
 }
 
-/* Runs the texts of a list that ends in NULL, and the words, in one transaction. */
+/* Runs the texts of a list that ends in NULL, and what each version ends with, in one transaction. */
 static int in_one(sqlite3 *db, const char *const *texts)
 {
+	char version[128];
 	int status = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
 
 	for (; *texts && status == SQLITE_OK; texts++)
 		status = sqlite3_exec(db, *texts, NULL, NULL, NULL);
 	if (status == SQLITE_OK)
-		status = write_words(db);
+		status = sw_schema_words(db);
+	snprintf(version, sizeof(version), "PRAGMA application_id = %d; PRAGMA user_version = %d",
+		 SW_STORE_APPLICATION, SW_STORE_SCHEMA);
+	if (status == SQLITE_OK)
+		status = sqlite3_exec(db, version, NULL, NULL, NULL);
 	if (status == SQLITE_OK)
 		status = sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
 	return status;
@@ -287,15 +153,14 @@ static int in_one(sqlite3 *db, const char *const *texts)
 
 int sw_schema_make(sqlite3 *db)
 {
-	static const char *const all[] = {tables, since_2, views, finish, NULL};
+	static const char *const all[] = {tables, since_2, NULL};
 
 	return in_one(db, all);
 }
 
 int sw_schema_migrate(sqlite3 *db, int version)
 {
-	static const char *const steps_from_1[] = {from_1, since_2, views, finish, NULL};
-	static const char *const none[] = {NULL};
+	static const char *const steps[SW_STORE_SCHEMA + 1][3] = {[1] = {from_1, since_2}};
 
-	return in_one(db, version == 1 ? steps_from_1 : none);
+	return in_one(db, steps[version]);
 }

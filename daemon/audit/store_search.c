@@ -136,25 +136,17 @@ static int find_callers(struct query *query, int64_t *n)
 	return status;
 }
 
-/* Those destinations of the prefix that there are: from one to the next, each a look into the index. */
+/* The addresses within the prefix; *n: how many. */
 static int find_dsts(struct query *query, int64_t *n)
 {
-	char sql[512];
 	int64_t none;
-	int status;
+	int status = run(query, "DELETE FROM temp.dsts", &none);
 
-	snprintf(sql, sizeof(sql),
-		 "INSERT INTO temp.dsts SELECT dst FROM ("
-		 "WITH RECURSIVE next (dst) AS (SELECT min(dst) FROM %s WHERE dst BETWEEN :low AND "
-		 ":high "
-		 "UNION ALL SELECT (SELECT min(e.dst) FROM %s e WHERE e.dst > next.dst AND e.dst "
-		 "<= :high)"
-		 " FROM next WHERE next.dst IS NOT NULL LIMIT %d) SELECT dst FROM next) "
-		 "WHERE dst IS NOT NULL",
-		 query->table, query->table, KEYS_MAX + 1);
-	status = run(query, "DELETE FROM temp.dsts", &none);
 	if (status == SQLITE_OK)
-		status = run(query, sql, &none);
+		status = run(query,
+			     "INSERT INTO temp.dsts SELECT id FROM main.addresses "
+			     "WHERE address BETWEEN :low AND :high",
+			     &none);
 	if (status == SQLITE_OK)
 		status = run(query, "SELECT count(*) FROM temp.dsts", n);
 	return status;
@@ -233,9 +225,7 @@ static int prepare_find(struct query *query, bool newest_first)
 		 "SELECT id FROM main.%s %s WHERE id >= :first AND id < :end%s%s%s%s%s%s%s%s%s"
 		 " ORDER BY id%s LIMIT :limit",
 		 query->table, by, query->callers ? " AND caller IN temp.callers" : "",
-		 query->index && *query->index == 'd' ? " AND dst IN temp.dsts"
-		 : search->has_to                     ? " AND dst BETWEEN :low AND :high"
-						      : "",
+		 search->has_to ? " AND dst IN temp.dsts" : "",
 		 search->since_ns ? " AND time >= :since" : "",
 		 search->until_ns ? " AND time < :until" : "",
 		 search->port ? " AND port = :port" : "",
@@ -306,7 +296,10 @@ static int prepare_load(struct query *query)
 	sw_columns_all(columns);
 	snprintf(sql, sizeof(sql),
 		 "SELECT %s FROM main.%s e CROSS JOIN main.callers c ON c.id = e.caller "
-		 "CROSS JOIN main.rules r ON r.id = e.rule WHERE e.id = ?1",
+		 "CROSS JOIN main.rules r ON r.id = e.rule "
+		 "CROSS JOIN main.addresses d ON d.id = e.dst "
+		 "LEFT JOIN main.addresses s ON s.id = e.src "
+		 "LEFT JOIN main.addresses n ON n.id = e.new_dst WHERE e.id = ?1",
 		 columns, query->table);
 	return prepare(query->reader, sql, &query->load);
 }

@@ -36,6 +36,8 @@ static const char *const texts[SW_SQL_MAX] = {
 				  "seen < ? LIMIT 1024)",
 	[SW_SQL_REMOVE_RULES] = "DELETE FROM rules WHERE id IN (SELECT id FROM rules WHERE "
 				"seen < ? LIMIT 1024)",
+	[SW_SQL_REMOVE_ADDRESSES] = "DELETE FROM addresses WHERE id IN (SELECT id FROM addresses "
+				    "WHERE seen < ? LIMIT 2048)",
 };
 
 static int prepare_insert(struct sw_store *store, enum sw_statement which)
@@ -44,7 +46,9 @@ static int prepare_insert(struct sw_store *store, enum sw_statement which)
 
 	sw_columns_names(SW_OF_EVENT, names);
 	sw_columns_marks(SW_OF_EVENT, marks);
-	snprintf(sql, sizeof(sql), "INSERT INTO %s (id, caller, rule, %s) VALUES (?, ?, ?, %s)",
+	snprintf(sql, sizeof(sql),
+		 "INSERT INTO %s (id, caller, rule, dst, src, new_dst, %s) VALUES (?, ?, ?, ?, ?, "
+		 "?, %s)",
 		 texts[which], names, marks);
 	return sqlite3_prepare_v3(store->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &store->sql[which],
 				  NULL);
@@ -52,10 +56,12 @@ static int prepare_insert(struct sw_store *store, enum sw_statement which)
 
 int sw_store_prepare(struct sw_store *store)
 {
-	int status = sw_dictionary_open(&store->callers, store->db, SW_OF_CALLER);
+	int status = sw_dictionary_open(&store->callers, store->db, "callers", SW_OF_CALLER);
 
 	if (status == SQLITE_OK)
-		status = sw_dictionary_open(&store->rules, store->db, SW_OF_RULE);
+		status = sw_dictionary_open(&store->rules, store->db, "rules", SW_OF_RULE);
+	if (status == SQLITE_OK)
+		status = sw_dictionary_open(&store->addresses, store->db, "addresses", SW_OF_DST);
 	for (int i = 0; i < SW_SQL_MAX && status == SQLITE_OK; i++) {
 		if (i == SW_SQL_EVENT || i == SW_SQL_SESSION)
 			status = prepare_insert(store, i);
@@ -71,6 +77,7 @@ void sw_store_finalize(struct sw_store *store)
 {
 	sw_dictionary_close(&store->callers);
 	sw_dictionary_close(&store->rules);
+	sw_dictionary_close(&store->addresses);
 	for (int i = 0; i < SW_SQL_MAX; i++) {
 		sqlite3_finalize(store->sql[i]);
 		store->sql[i] = NULL;
@@ -119,13 +126,19 @@ uint64_t sw_store_last(const struct sw_store *store)
 	return (uint64_t)store->meta.last;
 }
 
+void sw_store_forget(struct sw_store *store)
+{
+	sw_dictionary_forget(&store->callers);
+	sw_dictionary_forget(&store->rules);
+	sw_dictionary_forget(&store->addresses);
+}
+
 void sw_store_rollback(struct sw_store *store)
 {
 	if (sqlite3_get_autocommit(store->db))
 		return;
 	sw_store_run(store, SW_SQL_ROLLBACK);
-	sw_dictionary_forget(&store->callers);
-	sw_dictionary_forget(&store->rules);
+	sw_store_forget(store);
 }
 
 /* After a commit that failed SQLite may have rolled back by itself. */
@@ -133,8 +146,7 @@ static int failed(struct sw_store *store, int status, char error[static SW_STORE
 {
 	sw_store_failed(store, status, "events cannot be written", error);
 	sw_store_rollback(store);
-	sw_dictionary_forget(&store->callers);
-	sw_dictionary_forget(&store->rules);
+	sw_store_forget(store);
 	return -1;
 }
 
@@ -183,22 +195,49 @@ static int add_to_span(struct sw_store *store, const struct sw_record *record)
 	return status;
 }
 
+/* Binds what an event refers to: caller, rule, dst, src, new_dst. */
+static int bind_references(struct sw_store *store, sqlite3_stmt *insert,
+			   const struct sw_record *record)
+{
+	static const uint8_t none[16];
+	const struct {
+		struct sw_dictionary *dictionary;
+		char of;
+		bool there;
+	} references[] = {
+		{&store->callers, SW_OF_CALLER, true},
+		{&store->rules, SW_OF_RULE, true},
+		{&store->addresses, SW_OF_DST, true},
+		{&store->addresses, SW_OF_SRC, memcmp(record->src, none, sizeof(none)) != 0},
+		{&store->addresses, SW_OF_NEW_DST,
+		 memcmp(record->new_dst, none, sizeof(none)) != 0},
+	};
+	int status = SQLITE_OK;
+
+	for (size_t i = 0; i < sw_count(references) && status == SQLITE_OK; i++) {
+		int64_t id;
+
+		sqlite3_bind_null(insert, 2 + (int)i);
+		if (!references[i].there)
+			continue;
+		status = sw_dictionary_id(references[i].dictionary, references[i].of, record, &id);
+		if (status == SQLITE_OK)
+			sqlite3_bind_int64(insert, 2 + (int)i, id);
+	}
+	return status;
+}
+
 static int add(struct sw_store *store, const struct sw_record *record)
 {
 	bool session = record->kind == SW_EVENT_SESSION;
 	enum sw_statement which = session ? SW_SQL_SESSION : SW_SQL_EVENT;
 	sqlite3_stmt *insert = store->sql[which];
-	int64_t caller, rule;
-	int status = sw_dictionary_id(&store->callers, record, &caller);
+	int status;
 
-	if (status == SQLITE_OK)
-		status = sw_dictionary_id(&store->rules, record, &rule);
-	if (status != SQLITE_OK)
-		return status;
 	sqlite3_bind_int64(insert, 1, (int64_t)record->id);
-	sqlite3_bind_int64(insert, 2, caller);
-	sqlite3_bind_int64(insert, 3, rule);
-	status = sw_columns_bind(insert, SW_OF_EVENT, 4, record);
+	status = bind_references(store, insert, record);
+	if (status == SQLITE_OK)
+		status = sw_columns_bind(insert, SW_OF_EVENT, 7, record);
 	if (status == SQLITE_OK)
 		status = sw_store_run(store, which);
 	if (status == SQLITE_OK)
