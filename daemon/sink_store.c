@@ -8,7 +8,11 @@
 #include "daemon/base.h"
 
 #define INTERVAL_USEC 200000u
-#define TIDY_PIECES 32 /* in one tick, so that retention keeps up with 50,000 events a second */
+
+/* Under load nothing comes between batches, and ticks neither. */
+#define TIDY_NSEC 1000000000u
+/* Retention may take so long at a time. */
+#define TIDY_FOR_NSEC 50000000u
 
 struct sw_store_sink {
 	char *path;
@@ -19,16 +23,17 @@ struct sw_store_sink {
 	bool has_account;
 	bool failed; /* this batch */
 	char error[SW_STORE_ERROR_SIZE];
+	uint64_t tidied_ns; /* when last: CLOCK_MONOTONIC */
 	struct {
 		_Atomic uint64_t bytes, events, sessions, oldest_ns, removed;
 	} size;
 };
 
-static uint64_t now_ns(void)
+static uint64_t now_ns(clockid_t clock)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_REALTIME, &now);
+	clock_gettime(clock, &now);
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
@@ -92,7 +97,7 @@ uint64_t sw_store_sink_last(const struct sw_store_sink *sink)
 		return sw_store_last(sink->store);
 	/* A million events for each second of time: later starts begin higher, and JSON's numbers of 53
 	   bits have room for them. */
-	return now_ns() / 1000u;
+	return now_ns(CLOCK_REALTIME) / 1000u;
 }
 
 /* What is missing since the last batch of a daemon before, as a batch of its own. */
@@ -109,8 +114,8 @@ static int settle_account(struct sw_store_sink *sink, uint64_t *missing)
 		return 0;
 	*missing = sink->taken - accounted;
 	if (sw_store_begin(sink->store, sink->error) < 0 ||
-	    sw_store_gap(sink->store, SW_GAP_KILLED, sw_store_last(sink->store), *missing, now_ns(),
-			 sink->error) < 0)
+	    sw_store_gap(sink->store, SW_GAP_KILLED, sw_store_last(sink->store), *missing,
+			 now_ns(CLOCK_REALTIME), sink->error) < 0)
 		return -1;
 	return sw_store_commit(sink->store, sink->error);
 }
@@ -160,8 +165,8 @@ static void lost(void *data, uint64_t first, uint64_t n)
 	struct sw_store_sink *sink = data;
 
 	if (!sink->failed)
-		sink->failed = sw_store_gap(sink->store, SW_GAP_QUEUE, first - 1, n, now_ns(),
-					    sink->error) < 0;
+		sink->failed = sw_store_gap(sink->store, SW_GAP_QUEUE, first - 1, n,
+					    now_ns(CLOCK_REALTIME), sink->error) < 0;
 }
 
 static void put(void *data, const struct sw_record *record)
@@ -172,25 +177,33 @@ static void put(void *data, const struct sw_record *record)
 		sink->failed = sw_store_add(sink->store, record, sink->error) < 0;
 }
 
+/* What cannot be removed now is tried again; if nothing can be written at all, the next batch says so. */
+static void tidy(void *data)
+{
+	struct sw_store_sink *sink = data;
+	uint64_t began = now_ns(CLOCK_MONOTONIC);
+	char error[SW_STORE_ERROR_SIZE];
+
+	if (!sink->store)
+		return;
+	while (sw_store_tidy(sink->store, now_ns(CLOCK_REALTIME), error) > 0 &&
+	       now_ns(CLOCK_MONOTONIC) - began < TIDY_FOR_NSEC)
+		;
+	sink->tidied_ns = now_ns(CLOCK_MONOTONIC);
+	note_size(sink);
+}
+
 static int commit(void *data, struct sw_fault *fault)
 {
 	struct sw_store_sink *sink = data;
 
-	if (!sink->failed && sw_store_commit(sink->store, sink->error) == 0)
-		return 0;
-	return sw_fault(fault, SW_EXIT_KERNEL, "%s", sink->error);
-}
-
-static void tick(void *data)
-{
-	struct sw_store_sink *sink = data;
-	int more = 1;
-
-	if (!sink->store)
-		return;
-	for (int i = 0; i < TIDY_PIECES && more > 0; i++)
-		more = sw_store_tidy(sink->store, now_ns(), sink->error);
-	note_size(sink);
+	if (sink->failed || sw_store_commit(sink->store, sink->error) < 0)
+		return sw_fault(fault, SW_EXIT_KERNEL, "%s", sink->error);
+	if (now_ns(CLOCK_MONOTONIC) - sink->tidied_ns > TIDY_NSEC)
+		tidy(sink);
+	else
+		note_size(sink);
+	return 0;
 }
 
 const struct sw_sink_calls sw_sink_store = {
@@ -200,6 +213,6 @@ const struct sw_sink_calls sw_sink_store = {
 	.lost = lost,
 	.put = put,
 	.commit = commit,
-	.tick = tick,
+	.tick = tidy,
 	.close = close_sink,
 };

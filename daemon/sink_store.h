@@ -25,7 +25,7 @@ uint64_t sw_store_sink_last(const struct sw_store_sink *sink);
    daemon before took and did not write; the store tells them as missing. */
 uint64_t sw_store_sink_account(struct sw_store_sink *sink, uint64_t instance, uint64_t taken);
 
-/* As of the last tick; from any thread. */
+/* As of the last batch. Any thread, until the sink is stopped. */
 void sw_store_sink_size(struct sw_store_sink *sink, struct sw_store_size *size);
 
 extern const struct sw_sink_calls sw_sink_store;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The store as a sink: every event of a trail is in it or told as missing. */
+#include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "daemon/audit/trail.h"
@@ -9,19 +11,24 @@
 #define EVENTS 20000
 #define MAPS 99
 
-static struct sw_sink_store *open_sink(struct store_world *world, uint64_t taken, uint64_t *missing,
+static struct sw_store_sink *open_sink(struct store_world *world, uint64_t taken, uint64_t *missing,
 				       uint64_t *last)
 {
 	struct sw_store_limits limits = {.bytes = 64 << 20, .age_ns = 3600ull * SECOND};
-	struct sw_fault fault;
-	char *note;
-	struct sw_sink_store *sink =
-		sw_sink_store_open(world->path, &limits, (gid_t)-1, &note, &fault);
+	char *problem;
+	struct sw_store_sink *sink = sw_store_sink_open(world->path, &limits, (gid_t)-1, &problem);
 
 	assert_non_null(sink);
-	assert_null(note);
-	assert_int_equal(sw_sink_store_account(sink, MAPS, taken, missing, last, &fault), 0);
+	assert_null(problem);
+	*missing = sw_store_sink_account(sink, MAPS, taken);
+	*last = sw_store_sink_last(sink);
 	return sink;
+}
+
+/* Of one that no thread was started for. */
+static void close_sink(struct sw_store_sink *sink)
+{
+	sw_sink_store.close(sink);
 }
 
 static void add(struct sw_trail *trail, uint64_t n)
@@ -50,16 +57,16 @@ static void test_sink(void **state)
 {
 	struct store_world *world = *state;
 	uint64_t missing, last;
-	struct sw_sink_store *data = open_sink(world, 0, &missing, &last);
+	struct sw_store_sink *data = open_sink(world, 0, &missing, &last);
 	struct sw_trail *trail = sw_trail_new(64 << 20, last);
 	struct sw_store_size size;
 	struct sw_fault fault;
-	struct sw_sink *sink = sw_sink_start(trail, &sw_sink_store_calls, data, last, &fault);
+	struct sw_sink *sink = sw_sink_start(trail, &sw_sink_store, data, last, &fault);
 
 	assert_non_null(sink);
 	add(trail, EVENTS);
 	do
-		sw_sink_store_size(data, &size);
+		sw_store_sink_size(data, &size);
 	while (size.events + size.sessions < EVENTS);
 	sw_trail_close(trail);
 	sw_sink_stop(sink);
@@ -70,10 +77,10 @@ static void test_sink(void **state)
 	data = open_sink(world, EVENTS + 7, &missing, &last);
 	assert_int_equal(missing, 7);
 	assert_int_equal(last, EVENTS + 7);
-	sw_sink_store_close(data);
+	close_sink(data);
 	data = open_sink(world, EVENTS + 7, &missing, &last);
 	assert_int_equal(missing, 0);
-	sw_sink_store_close(data);
+	close_sink(data);
 	assert_int_equal(told(world), EVENTS + 7);
 }
 
@@ -82,14 +89,14 @@ static void test_overrun(void **state)
 {
 	struct store_world *world = *state;
 	uint64_t missing, last, lost;
-	struct sw_sink_store *data = open_sink(world, 0, &missing, &last);
+	struct sw_store_sink *data = open_sink(world, 0, &missing, &last);
 	struct sw_trail *trail = sw_trail_new(4 * SW_PACKED_MAX, last);
 	struct sw_sink_state is;
 	struct sw_fault fault;
 	struct sw_sink *sink;
 
 	add(trail, EVENTS);
-	sink = sw_sink_start(trail, &sw_sink_store_calls, data, last, &fault);
+	sink = sw_sink_start(trail, &sw_sink_store, data, last, &fault);
 	assert_non_null(sink);
 	do
 		sw_sink_state(sink, &is);
@@ -105,7 +112,7 @@ static void test_overrun(void **state)
 	data = open_sink(world, EVENTS, &missing, &last);
 	assert_int_equal(missing, 0);
 	assert_int_equal(last, EVENTS);
-	sw_sink_store_close(data);
+	close_sink(data);
 }
 
 /* What is too old goes between batches. */
@@ -114,26 +121,62 @@ static void test_tick(void **state)
 	struct store_world *world = *state;
 	uint64_t missing, last;
 	struct sw_store *store = store_open(world, 0, 0);
-	struct sw_sink_store *data;
+	struct sw_store_sink *data;
 	struct sw_store_size size;
 
 	assert_int_equal(store_fill(world, store, 1, 5000), 0); /* of the year 2023 */
 	sw_store_close(store);
 	data = open_sink(world, 0, &missing, &last);
-	sw_sink_store_size(data, &size);
+	sw_store_sink_size(data, &size);
 	assert_int_equal(size.events + size.sessions, 5000);
 	do {
-		sw_sink_store_calls.tick(data);
-		sw_sink_store_size(data, &size);
+		sw_sink_store.tick(data);
+		sw_store_sink_size(data, &size);
 	} while (size.events + size.sessions > 0);
 	assert_int_equal(size.removed, 5000);
-	sw_sink_store_calls.close(data);
+	sw_sink_store.close(data);
+}
+
+/* A store that cannot be opened is tried again, and has what came meanwhile. */
+static void test_opened_late(void **state)
+{
+	struct store_world *world = *state;
+	struct sw_store_limits limits = {};
+	sw_autofree char *problem = NULL;
+	struct sw_store_sink *data;
+	struct sw_trail *trail;
+	struct sw_fault fault;
+	struct sw_sink *sink;
+	struct sw_sink_state is;
+	uint64_t last;
+
+	assert_int_equal(mkdir(world->path, 0700), 0);
+	data = sw_store_sink_open(world->path, &limits, (gid_t)-1, &problem);
+	assert_non_null(data);
+	assert_non_null(problem);
+	assert_int_equal(sw_store_sink_account(data, MAPS, 0), 0);
+	last = sw_store_sink_last(data);
+	assert_true(last > 1600000000000000u);
+	trail = sw_trail_new(8 << 20, last);
+	add(trail, 100);
+	sink = sw_sink_start(trail, &sw_sink_store, data, last, &fault);
+	assert_non_null(sink);
+	do
+		sw_sink_state(sink, &is);
+	while (!is.failing);
+	assert_non_null(strstr(is.problem, world->path));
+	assert_int_equal(rmdir(world->path), 0);
+	sw_trail_close(trail);
+	assert_int_equal(sw_sink_stop(sink), 0);
+	sw_trail_free(trail);
+	assert_int_equal(told(world), 100);
 }
 
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, store_world_new, store_world_free)
-	const struct CMUnitTest tests[] = {TEST(test_sink), TEST(test_overrun), TEST(test_tick)};
+	const struct CMUnitTest tests[] = {TEST(test_sink), TEST(test_overrun), TEST(test_tick),
+					   TEST(test_opened_late)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
