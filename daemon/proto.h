@@ -27,9 +27,11 @@
  *                         gate_dropped, gate_held, samples, samples_lost, sessions (that have
  *                         ended), serve_connect, serve_allowed, serve_refused, serve_audited,
  *                         serve_tls, serve_condemned, serve_dropped, serve_held (of clients that
- *                         come to this machine's servers), elsewhere, pretended (ended or recorded
- *                         by inspection since the daemon started)},
+ *                         come to this machine's servers), elsewhere, taken (events that smtpwalld
+ *                         has in hand), pretended (ended or recorded by inspection since the daemon
+ *                         started)},
  *               problems ["a sentence", ...],
+ *               newest (id of the newest event),
  *               sinks [{sink ("store" | "journal" | "json" | "syslog"), written, lost, position (id of
  *                       the last event that was written or lost), retries, problem (null)}],
  *               edge: null while no policy with an edge block was in force, else {

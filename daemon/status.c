@@ -87,6 +87,8 @@ static json_t *counters_json(const struct sw_daemon *daemon)
 		if (names[i])
 			json_object_set_new(counters, names[i],
 					    json_integer((json_int_t)values[i]));
+	json_object_set_new(counters, "taken",
+			    json_integer((json_int_t)sw_kernel_head(daemon->kernel)->taken));
 	json_object_set_new(counters, "pretended", json_integer((json_int_t)daemon->pretended));
 	return counters;
 }
@@ -139,6 +141,7 @@ json_t *sw_daemon_status(struct sw_daemon *daemon)
 	const struct sw_head *head = sw_kernel_head(daemon->kernel);
 	const char *mode = sw_daemon_mode(daemon);
 	json_t *answer = json_object();
+	uint64_t first, next;
 	bool attached;
 
 	/* What the kernel says now, not two seconds ago. */
@@ -156,6 +159,8 @@ json_t *sw_daemon_status(struct sw_daemon *daemon)
 			    json_boolean(attached && sw_slots_active(&daemon->slots) &&
 					 strcmp(mode, "audit") != 0));
 	json_object_set_new(answer, "counters", counters_json(daemon));
+	sw_trail_bounds(daemon->trail, &first, &next);
+	json_object_set_new(answer, "newest", json_integer((json_int_t)next - 1));
 	json_object_set_new(answer, "sinks", sinks_json(daemon));
 	json_object_set_new(answer, "edge", sw_daemon_edge_status(daemon));
 	json_object_set_new(answer, "problems", problems_json(daemon));
