@@ -169,12 +169,8 @@ void sw_kernel_close(struct sw_kernel *kernel)
 	if (!kernel)
 		return;
 	sw_edge_close(kernel);
-	ring_buffer__free(kernel->events.ring);
-	ring_buffer__free(kernel->samples.ring);
-	if (kernel->samples_end)
-		munmap((void *)kernel->samples_end, (size_t)sysconf(_SC_PAGESIZE));
-	if (kernel->events_read)
-		munmap((void *)kernel->events_read, (size_t)sysconf(_SC_PAGESIZE));
+	sw_reader_close(&kernel->events);
+	sw_reader_close(&kernel->samples);
 	if (kernel->head != MAP_FAILED)
 		munmap(kernel->head, kernel->head_size);
 	for (int i = 0; i < SW_HOOK_MAX; i++)

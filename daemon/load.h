@@ -122,6 +122,7 @@ int sw_kernel_hits(struct sw_kernel *kernel, unsigned int slot, unsigned int n_r
 /* Makes `local` hold exactly these addresses (which it sorts): new ones are added before old ones go.
    0 or -errno. */
 int sw_kernel_local(struct sw_kernel *kernel, uint8_t (*addresses)[16], size_t n);
+uint32_t sw_kernel_local_size(const struct sw_kernel *kernel); /* how many there is room for */
 
 /* ---- events ---- */
 
@@ -131,6 +132,9 @@ int sw_kernel_events_open(struct sw_kernel *kernel,
 			  void (*record)(void *data, const void *bytes, size_t size), void *data,
 			  struct sw_fault *fault);
 void sw_kernel_events_read(struct sw_kernel *kernel);
+
+/* Bytes that wait in the ring to be read, and its size; zeros while it is not open. */
+void sw_kernel_events_lag(const struct sw_kernel *kernel, uint64_t *waiting, uint64_t *size);
 
 /* The account of events (struct sw_head): one more is in hand, of the ring (called while `record` runs)
    or of the daemon's own making. It outlives a daemon that is killed. */
@@ -146,6 +150,8 @@ int sw_kernel_samples_open(struct sw_kernel *kernel,
 			   void (*sample)(void *data, const void *bytes, size_t size), void *data,
 			   struct sw_fault *fault);
 void sw_kernel_samples_read(struct sw_kernel *kernel);
+
+void sw_kernel_samples_lag(const struct sw_kernel *kernel, uint64_t *waiting, uint64_t *size);
 
 /* Overwrites everything that was read from `samples` with zeros; reads what waits there, too. Not from
    within `sample`. 0 or -errno. */

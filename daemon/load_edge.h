@@ -82,6 +82,9 @@ struct sw_edge_room {
 };
 void sw_edge_room(struct sw_kernel *kernel, struct sw_edge_room *room);
 
+/* Of it what no table has to be walked for: flows there are, and room for them. Zeros: it is not open. */
+void sw_edge_flows_room(struct sw_kernel *kernel, uint64_t *used, uint64_t *size);
+
 /* Entries in use, live ones first, then the newest, at most `most`, malloc'ed; *left_out: how many more there are.
    This and the other readers of tables read events meanwhile, as a large table takes a while. 0 or -errno. */
 int sw_edge_flows(struct sw_kernel *kernel, size_t most, struct sw_edge_flow **flows, size_t *n,

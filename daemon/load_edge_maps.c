@@ -172,6 +172,15 @@ void sw_edge_room(struct sw_kernel *kernel, struct sw_edge_room *room)
 	room->gates_used = gates.used;
 }
 
+void sw_edge_flows_room(struct sw_kernel *kernel, uint64_t *n_used, uint64_t *size)
+{
+	*n_used = *size = 0;
+	if (!kernel->edge)
+		return;
+	*size = bpf_map__max_entries(kernel->edge->maps[SW_EDGE_MAP_FLOWS]);
+	*n_used = used(kernel, (uint32_t)*size);
+}
+
 static int live_then_newest(const void *a, const void *b)
 {
 	const struct sw_edge_flow *left = a, *right = b;

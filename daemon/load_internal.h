@@ -52,6 +52,9 @@ struct sw_model {
 /* A ring buffer and whom its records are handed to. */
 struct sw_reader {
 	struct ring_buffer *ring;
+	/* Mapped, two pages: how far the records were read, and how far programs have written, in bytes. */
+	const void *positions;
+	uint64_t size; /* of the ring, in bytes */
 	void (*record)(void *data, const void *bytes, size_t size);
 	void *data;
 	unsigned int left; /* records, in this reading */
@@ -75,8 +78,6 @@ struct sw_kernel {
 	int fence[2];        /* an outer map of our own and its inner map: see load_fill.c */
 	int cpus;
 	struct sw_reader events, samples;
-	const uint64_t *samples_end;  /* mapped: how far programs have written, in bytes */
-	const uint64_t *events_read;  /* mapped: where the reader of `events` is, in bytes */
 	int wipe;                     /* the program that overwrites them; borrowed */
 	bool went_on;                 /* the maps were pinned and current when this was opened */
 	struct sw_edge_objects *edge; /* load_edge_internal.h; NULL: not open */
@@ -126,6 +127,9 @@ int sw_edge_pins_detach(const char *pin_dir, bool *found, struct sw_fault *fault
 
 /* load_edge_hooks.c: from what this process attached to, where pins may be gone. */
 void sw_edge_detach_all(struct sw_kernel *kernel);
+
+/* load_rings.c */
+void sw_reader_close(struct sw_reader *reader);
 
 /* load_fill.c: the fence; 0 or -errno. */
 int sw_fence_open(struct sw_kernel *kernel);

@@ -98,6 +98,11 @@ int sw_kernel_local(struct sw_kernel *kernel, uint8_t (*addresses)[16], size_t n
 	return result;
 }
 
+uint32_t sw_kernel_local_size(const struct sw_kernel *kernel)
+{
+	return bpf_map__max_entries(kernel->maps[SW_MAP_LOCAL]);
+}
+
 /* ---- connections ---- */
 
 int sw_kernel_flow(struct sw_kernel *kernel, uint64_t cookie, struct sw_flow *flow)
