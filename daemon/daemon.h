@@ -18,6 +18,8 @@
 #include "daemon/flows.h"
 #include "daemon/inspect.h"
 #include "daemon/load.h"
+#include "daemon/metrics.h"
+#include "daemon/metrics_http.h"
 #include "daemon/net.h"
 #include "daemon/options.h"
 #include "daemon/sink_store.h"
@@ -55,6 +57,8 @@ struct sw_daemon {
 	uint8_t (*local)[16]; /* as in the map `local`, sorted */
 	size_t n_local;
 	struct sw_control *control;
+	struct sw_metrics_http *metrics; /* NULL: not asked for, or not to be had */
+	struct sw_event_totals totals;
 	struct sw_trail *trail;
 	struct sw_sinks *sinks;
 	struct sw_store_sink *store; /* one of them; NULL: there is no store */
@@ -180,6 +184,12 @@ json_t *sw_daemon_edge_status(struct sw_daemon *daemon);
 /* Connections through the edge, as objects of proto.h, live ones first, of each kind the newest first; *left_out
    is how many more there are. NULL after filling *fault. */
 json_t *sw_daemon_edge_flows(struct sw_daemon *daemon, size_t *left_out, struct sw_fault *fault);
+
+/* ---- metrics_gather.c ---- */
+
+/* Serves metrics where the options say; nothing happens when they do not. -1: the address will not do. One
+   that cannot be had is a problem that `status` shows. */
+int sw_daemon_open_metrics(struct sw_daemon *daemon, gid_t readers, struct sw_fault *fault);
 
 /* ---- status.c ---- */
 

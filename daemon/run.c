@@ -156,6 +156,7 @@ void sw_daemon_event(struct sw_daemon *daemon, const struct sw_event *event)
 	struct sw_event_texts texts;
 	struct sw_record record;
 
+	sw_event_totals_add(&daemon->totals, event);
 	about.boot_ns = sw_now_ns(CLOCK_REALTIME) - sw_now_ns(CLOCK_BOOTTIME);
 	if (event->rule != SW_RULE_NONE)
 		about.rule = sw_slots_rule(&daemon->slots, event->generation, event->rule);

@@ -373,6 +373,7 @@ int sw_daemon_start(struct sw_daemon *daemon, struct sw_fault *fault)
 {
 	daemon->since_ns = sw_now_ns(CLOCK_REALTIME);
 	if (open_parts(daemon, fault) < 0 || prepare(daemon, fault) < 0 ||
+	    sw_daemon_open_metrics(daemon, readers_group(), fault) < 0 ||
 	    open_store(daemon, fault) < 0 ||
 	    sw_sinks_open(daemon->sinks, &daemon->options, fault) < 0 ||
 	    sw_kernel_open(daemon->options.pin_dir, daemon->cgroup_fd, &daemon->kernel, fault) <
@@ -405,6 +406,7 @@ int sw_daemon_start(struct sw_daemon *daemon, struct sw_fault *fault)
 void sw_daemon_end(struct sw_daemon *daemon)
 {
 	sw_control_close(daemon->control);
+	sw_metrics_http_close(daemon->metrics);
 	if (daemon->trail)
 		sw_trail_close(daemon->trail);
 	sw_sinks_stop(daemon->sinks);
