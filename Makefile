@@ -145,7 +145,8 @@ deps:
 # FILE:FOLDER below PREFIX:MODE
 installed := $B/smtpwalld:sbin:755 $B/smtpwall:sbin:755 daemon/smtpwalld.8:share/man/man8:644 \
 	ctl/smtpwall.8:share/man/man8:644 daemon/smtpwall.policy.5:share/man/man5:644 \
-	daemon/smtpwalld.service:lib/systemd/system:644 $(patsubst %,%:share/smtpwall/policies:644,$(wildcard policies/*))
+	daemon/smtpwalld.service:lib/systemd/system:644 $(patsubst %,%:share/smtpwall/policies:644,$(wildcard policies/*)) \
+	$(patsubst %,%:share/smtpwall/monitoring:644,$(wildcard daemon/monitoring/*))
 part = $(word $(2),$(subst :, ,$(1)))
 completion := share/bash-completion/completions/smtpwall
 
@@ -161,7 +162,7 @@ install: all
 uninstall:
 	$(quiet)rm -f $(foreach f,$(installed),'$(DESTDIR)$(PREFIX)/$(call part,$f,2)/$(notdir $(call part,$f,1))')
 	$(quiet)rm -f '$(DESTDIR)$(PREFIX)/$(completion)'
-	$(quiet)rmdir --ignore-fail-on-non-empty -p '$(DESTDIR)$(PREFIX)/share/smtpwall/policies' 2>/dev/null || :
+	$(quiet)rmdir --ignore-fail-on-non-empty -p '$(DESTDIR)$(PREFIX)/share/smtpwall/policies' '$(DESTDIR)$(PREFIX)/share/smtpwall/monitoring' 2>/dev/null || :
 	$(quiet)rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(SYSCONFDIR)/smtpwall' 2>/dev/null || :
 
 ##clean      remove everything made but the fetched kernels in build/vm (distclean: those too)

@@ -22,6 +22,7 @@ expected() {
 		644:share/man/man8/smtpwall.8 644:share/man/man8/smtpwalld.8 \
 		644:share/man/man5/smtpwall.policy.5 644:share/bash-completion/completions/smtpwall
 	for policy in policies/*; do echo "644:share/smtpwall/$policy"; done
+	printf '644:share/smtpwall/monitoring/%s\n' smtpwall-alerts.yml smtpwall-dashboard.json
 }
 
 installs() {

@@ -1,20 +1,28 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# The mail servers of scenario 1, unpacked but not installed: as packages they exclude each other, and
-# each would start. They go to a folder of root's outside the checkout, so that a new checkout without
+# Servers that tests need, unpacked but not installed: as packages they would start, and the mail servers
+# exclude each other. They go to a folder of root's outside the checkout, so that a new checkout without
 # a network finds them. What they need of libraries is in tests/packages.
 #
-#   servers.sh          fetches what is missing; prints the folder, or why there is none (status 1)
+#   servers.sh [prometheus]    fetches what is missing, the mail servers of scenario 1 or Prometheus;
+#                              prints the folder, or why there is none (status 1)
 set -euo pipefail
 
 cache=${SMTPWALL_TEST_CACHE:-/var/cache/smtpwall-test}
-packages=(postfix exim4-base exim4-daemon-light opensmtpd)
+if [ "${1-}" = prometheus ]; then
+	packages=(prometheus)
+	programs=(prometheus/usr/bin/prometheus prometheus/usr/bin/promtool)
+else
+	packages=(postfix exim4-base exim4-daemon-light opensmtpd)
+	programs=(postfix/usr/lib/postfix/sbin/smtp exim4/usr/sbin/exim4 opensmtpd/usr/sbin/smtpd)
+fi
 
 complete() {
-	[ -x "$cache/postfix/usr/lib/postfix/sbin/smtp" ] &&
-		[ -x "$cache/exim4/usr/sbin/exim4" ] &&
-		[ -x "$cache/opensmtpd/usr/sbin/smtpd" ]
+	local program
+	for program in "${programs[@]}"; do
+		[ -x "$cache/$program" ] || return 1
+	done
 }
 
 fetch() { # FOLDER
@@ -43,7 +51,8 @@ if ! complete; then
 	mkdir -p "$cache"
 	chmod 755 "$cache"
 	# One that died half way must not count as complete: folders appear whole.
-	for name in postfix exim4 opensmtpd; do
+	for name in "$work/tree"/*; do
+		name=${name##*/}
 		rm -rf "${cache:?}/$name"
 		cp -a "$work/tree/$name" "$cache/.$name.new"
 		mv "$cache/.$name.new" "$cache/$name"
