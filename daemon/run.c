@@ -121,16 +121,14 @@ static void end_dropped(const struct sw_event *event)
 /* The gate has dropped what was sent, and drops on; TCP would send it again for minutes. */
 bool sw_daemon_reset(struct sw_daemon *daemon, const struct sw_event *event)
 {
-	bool moved = event->new_port != 0;
+	bool moved = event->new_port != 0, served = event->served;
+	const uint8_t *to = moved ? event->new_dst : event->dst;
+	uint16_t to_port = moved ? event->new_port : event->dst_port;
 	/* Of one that this machine answers, its own end is where the client came to. */
-	int error =
-		event->served
-			? sw_connection_close_flow(event->dst, event->dst_port, event->src,
-						   event->src_port, event->interface, event->cookie)
-			: sw_connection_close_flow(event->src, event->src_port,
-						   moved ? event->new_dst : event->dst,
-						   moved ? event->new_port : event->dst_port,
-						   event->interface, event->cookie);
+	int error = sw_connection_close_flow(
+		served ? to : event->src, served ? to_port : event->src_port,
+		served ? event->src : to, served ? event->src_port : to_port, event->interface,
+		event->cookie);
 
 	/* Gone already, or in another network namespace, where we cannot reach it. */
 	if (error == 0 || error == -ENOENT || daemon->reset_failed)

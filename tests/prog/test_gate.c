@@ -424,6 +424,7 @@ static void taken_on_another_cpu(void **state)
 static void lost_event_is_told_again(void **state)
 {
 	struct fx_talk last sw_autotalk = {-1, -1, -1, 0};
+	uint64_t counted, taken;
 
 	(void)state;
 	fx_gate_policy(TLS, 0);
@@ -432,7 +433,11 @@ static void lost_event_is_told_again(void **state)
 		last = fx_talk_open("127.0.0.1", 0);
 		fx_post(last.client, "DATA\r\n");
 	}
-	assert_int_equal(fx_events() + fx_sessions(), fx_counter(SW_COUNT_EVENTS));
+	/* Connections that were closed end meanwhile. */
+	counted = fx_counter(SW_COUNT_EVENTS);
+	taken = fx_events();
+	taken += fx_sessions();
+	assert_in_range(taken, counted, fx_counter(SW_COUNT_EVENTS));
 	assert_int_equal(fx_await_events(), 1);
 	fx_check_gate_event(fx_event(0), &last, SW_VERDICT_RESET, SW_REASON_CLEARTEXT_COMMAND);
 	fx_expect_nothing_but(last.server, last.client, "");
