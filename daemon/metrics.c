@@ -86,6 +86,7 @@ static void single(FILE *to, const char *name, const char *type, const char *hel
 
 #define HOST "scope", "host"
 #define EDGE "scope", "edge"
+#define SERVE "scope", "serve"
 
 /* Rows with one name are one family, whose help is the first one's. */
 static const struct counter_row {
@@ -150,6 +151,27 @@ static const struct counter_row {
 	[SW_COUNT_SESSIONS] = {"smtpwall_sessions_total",
 			       {},
 			       "Connections that were let through, and have ended."},
+	[SW_COUNT_SERVE_CONNECT] = {"smtpwall_connects_total", {{{SERVE}}}, ""},
+	[SW_COUNT_SERVE_ALLOWED] = {"smtpwall_decisions_total",
+				    {{{SERVE}, {"decision", "allowed"}}},
+				    ""},
+	[SW_COUNT_SERVE_REFUSED] = {"smtpwall_decisions_total",
+				    {{{SERVE}, {"decision", "refused"}}},
+				    ""},
+	[SW_COUNT_SERVE_AUDITED] = {"smtpwall_decisions_total",
+				    {{{SERVE}, {"decision", "audited"}}},
+				    ""},
+	[SW_COUNT_SERVE_TLS] = {"smtpwall_tls_connections_total", {{{SERVE}}}, ""},
+	[SW_COUNT_SERVE_CONDEMNED] = {"smtpwall_condemned_connections_total", {{{SERVE}}}, ""},
+	[SW_COUNT_SERVE_DROPPED] =
+		{"smtpwall_serve_dropped_packets_total",
+		 {},
+		 "Packets of clients that were refused, or whose session the gate ended."},
+	[SW_COUNT_SERVE_HELD] = {"smtpwall_held_packets_total", {{{SERVE}}}, ""},
+	[SW_COUNT_ELSEWHERE] =
+		{"smtpwall_elsewhere_total",
+		 {},
+		 "Connections in which SMTP was spoken on a port that no rule names."},
 	[SW_COUNT_EDGE_CONNECT] = {"smtpwall_connects_total", {{{EDGE}}}, ""},
 	[SW_COUNT_EDGE_ALLOWED] = {"smtpwall_decisions_total",
 				   {{{EDGE}, {"decision", "allowed"}}},

@@ -32,7 +32,7 @@ teardown_file() {
 server_up() {
 	mkdir -p "$D/server"
 	(client_exec -c mail.slice/mailserver.service "$top/tests/net/tools/smtp_server.py" "$D/server" \
-		$account $password "$D/tls/certificate" "$D/tls/key" "$NEAR4" "$NEAR6" \
+		"$account" "$password" "$D/tls/certificate" "$D/tls/key" "$NEAR4" "$NEAR6" \
 		</dev/null >>"$D/server/out" 2>&1) &
 	remember $!
 	disown $!
@@ -45,7 +45,7 @@ policy_of() { # SERVE-BLOCKS
 
 # One mail of a client in far with a login; 0 when it says that it was taken.
 mail_by_swaks() { # ADDRESS PORT [OPTIONS]
-	in_ns far swaks --server "$1" --port "$2" --auth PLAIN --auth-user $account --auth-password $password \
+	in_ns far swaks --server "$1" --port "$2" --auth PLAIN --auth-user "$account" --auth-password "$password" \
 		--helo there.example --from a@example.org --to b@example.net --timeout 20 --data "Subject: x\n\n.\n" \
 		"${@:3}" >"$D/swaks" 2>&1
 }

@@ -4,6 +4,7 @@
 # Recorded without loss: whatever happens, what the kernel counted is recorded, or told as suppressed,
 # lost or missing, to the last event. What counts as the truth is the number of connects that a program
 # saw refused (tools/storm.c).
+# shellcheck disable=SC2154,SC2030,SC2031 # lib.bash, and what `run` sets in each test
 
 load lib
 
