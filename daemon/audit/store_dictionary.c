@@ -29,12 +29,13 @@ int sw_dictionary_open(struct sw_dictionary *dictionary, sqlite3 *db, const char
 	sw_columns_names(of, names);
 	sw_columns_marks(of, marks);
 	sw_columns_compare(of, compare);
-	snprintf(sql, sizeof(sql), "SELECT id, seen FROM %s WHERE %s", table, compare);
+	snprintf(sql, sizeof(sql), "SELECT id, until FROM %s WHERE %s", table, compare);
 	status = prepare(db, &dictionary->find, sql);
-	snprintf(sql, sizeof(sql), "INSERT INTO %s (seen, %s) VALUES (?, %s)", table, names, marks);
+	snprintf(sql, sizeof(sql), "INSERT INTO %s (until, %s) VALUES (?, %s)", table, names,
+		 marks);
 	if (status == SQLITE_OK)
 		status = prepare(db, &dictionary->insert, sql);
-	snprintf(sql, sizeof(sql), "UPDATE %s SET seen = ?1 WHERE id = ?2", table);
+	snprintf(sql, sizeof(sql), "UPDATE %s SET until = ?1 WHERE id = ?2", table);
 	if (status == SQLITE_OK)
 		status = prepare(db, &dictionary->touch, sql);
 	return status;
@@ -73,20 +74,20 @@ static uint64_t hash_of(const char *key, size_t size)
 	return hash ^ hash >> 32;
 }
 
-static int touch(struct sw_dictionary *dictionary, int64_t id, int64_t seen)
+static int touch(struct sw_dictionary *dictionary, int64_t id, int64_t until)
 {
 	int status;
 
-	sqlite3_bind_int64(dictionary->touch, 1, seen);
+	sqlite3_bind_int64(dictionary->touch, 1, until);
 	sqlite3_bind_int64(dictionary->touch, 2, id);
 	status = sqlite3_step(dictionary->touch);
 	sqlite3_reset(dictionary->touch);
 	return status == SQLITE_DONE ? SQLITE_OK : status;
 }
 
-/* Id and `seen` of the row in the table, which is made if there is none. */
+/* Id and `until` of the row in the table, which is made if there is none. */
 static int look_up(struct sw_dictionary *dictionary, char of, const struct sw_record *record,
-		   int64_t *id, int64_t *seen)
+		   int64_t *id, int64_t *until)
 {
 	sqlite3_stmt *find = dictionary->find, *insert = dictionary->insert;
 	int status = sw_columns_bind(find, of, 1, record);
@@ -95,13 +96,13 @@ static int look_up(struct sw_dictionary *dictionary, char of, const struct sw_re
 		status = sqlite3_step(find);
 	if (status == SQLITE_ROW) {
 		*id = sqlite3_column_int64(find, 0);
-		*seen = sqlite3_column_int64(find, 1);
+		*until = sqlite3_column_int64(find, 1);
 	}
 	sqlite3_reset(find);
 	if (status != SQLITE_DONE)
 		return status == SQLITE_ROW ? SQLITE_OK : status;
-	*seen = (int64_t)record->id;
-	status = sqlite3_bind_int64(insert, 1, *seen);
+	*until = (int64_t)record->id + dictionary->keep;
+	status = sqlite3_bind_int64(insert, 1, *until);
 	if (status == SQLITE_OK)
 		status = sw_columns_bind(insert, of, 2, record);
 	if (status == SQLITE_OK)
@@ -138,24 +139,24 @@ int sw_dictionary_id(struct sw_dictionary *dictionary, char of, const struct sw_
 	uint64_t hash = hash_of(key, size);
 	struct sw_dictionary_entry *entry = &dictionary->slots[hash % SLOTS];
 	bool known = size && is(entry, hash, key, size);
-	int64_t seen = entry->seen;
+	int64_t until = entry->until;
 	int status = SQLITE_OK;
 
 	if (known) {
 		*id = entry->id;
 	} else {
-		status = look_up(dictionary, of, record, id, &seen);
+		status = look_up(dictionary, of, record, id, &until);
 		if (status != SQLITE_OK)
 			return status;
 		known = size && keep(entry, hash, key, size);
 	}
-	if ((int64_t)record->id - seen >= SW_SEEN_STEP) {
-		seen = (int64_t)record->id;
-		status = touch(dictionary, *id, seen);
+	if ((int64_t)record->id >= until) {
+		until = (int64_t)record->id + dictionary->keep;
+		status = touch(dictionary, *id, until);
 	}
 	if (known) {
 		entry->id = *id;
-		entry->seen = seen;
+		entry->until = until;
 	}
 	return status;
 }

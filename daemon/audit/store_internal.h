@@ -77,14 +77,15 @@ size_t sw_columns_key(char of, const struct sw_record *record, char *to, size_t 
 
 struct sw_dictionary_entry {
 	uint64_t hash;
-	int64_t id;   /* 0: the slot is free */
-	int64_t seen; /* what the row says */
+	int64_t id;    /* 0: the slot is free */
+	int64_t until; /* what the row says */
 	size_t size;
 	char *key;
 };
 
 /* Rows of `callers`, `rules` or `addresses` that were lately used. */
 struct sw_dictionary {
+	int64_t keep; /* a row that is used stays until retention is so many ids further */
 	sqlite3_stmt *find, *insert, *touch;
 	struct sw_dictionary_entry *slots;
 };
@@ -97,9 +98,6 @@ void sw_dictionary_forget(struct sw_dictionary *dictionary);
 /* The row for a record, made if there is none. SQLite's code. */
 int sw_dictionary_id(struct sw_dictionary *dictionary, char of, const struct sw_record *record,
 		     int64_t *id);
-
-/* `seen` of a row is behind the newest record that refers to it by less than this. */
-#define SW_SEEN_STEP 65536
 
 /* ---- the store ---- */
 
@@ -150,6 +148,7 @@ struct sw_store {
 	uint64_t batch_rows;
 	uint64_t checkpoint_at; /* bytes of log */
 	bool log_held;          /* the last checkpoint could not empty it: somebody reads */
+	bool full;              /* the last batch found no room on the disk */
 	bool damaged;           /* to be put aside */
 	uint64_t removed;
 };
@@ -183,6 +182,8 @@ void sw_store_forget(struct sw_store *store);
 
 /* Is there room for a batch? 0, or -1 when the log takes it all and cannot be emptied. */
 int sw_store_room(struct sw_store *store, char error[static SW_STORE_ERROR_SIZE]);
+/* Says for how long callers, rules and addresses that a batch uses are kept. */
+void sw_store_set_keep(struct sw_store *store);
 /* After a batch: empties the log when it is long, and removes at least as much as was added if that
    is too much. What fails here is tried again after the next batch. */
 void sw_store_settle(struct sw_store *store);

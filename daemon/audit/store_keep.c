@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "daemon/audit/store_internal.h"
 
@@ -68,19 +69,36 @@ static int checkpoint(struct sw_store *store)
 	return status;
 }
 
+/* A log that takes the last of a disk leaves no room to empty it. */
+static bool disk_is_short(const struct sw_store *store, int64_t log)
+{
+	struct statvfs is;
+
+	return statvfs(store->path, &is) == 0 &&
+	       (uint64_t)log > (uint64_t)is.f_bavail * is.f_frsize / 2;
+}
+
 static void checkpoint_if_long(struct sw_store *store)
 {
+	int64_t log = size_of_file(store->log);
+
 	if (!store->checkpoint_at)
 		store->checkpoint_at = (uint64_t)log_quota(store);
-	if ((uint64_t)size_of_file(store->log) >= store->checkpoint_at)
+	if ((uint64_t)log >= store->checkpoint_at ||
+	    (log > 0 && !store->log_held && disk_is_short(store, log)))
 		checkpoint(store);
 }
 
 int sw_store_room(struct sw_store *store, char error[static SW_STORE_ERROR_SIZE])
 {
-	int64_t log = size_of_file(store->log);
+	int64_t log;
 	int status;
 
+	/* Where the database has room for it, the log is what can be given back. */
+	if (store->full)
+		checkpoint(store);
+	store->full = false;
+	log = size_of_file(store->log);
 	if (!store->limits.bytes || log <= 2 * log_quota(store) ||
 	    (uint64_t)(database_bytes(store) + log) <= store->limits.bytes)
 		return 0;
@@ -140,68 +158,97 @@ static bool first_span(struct sw_store *store, int64_t *block, int64_t *oldest)
 	return is;
 }
 
-/* Gaps older than all events, and what none of them refers to any more. */
-static int remove_orphans(struct sw_store *store, const struct sw_meta *meta)
+/* Gaps older than all events, and what none of them refers to any more: some of them. *n: how many. */
+static int remove_orphans(struct sw_store *store, const struct sw_meta *meta, int *n)
 {
 	static const enum sw_statement which[] = {SW_SQL_REMOVE_CALLERS, SW_SQL_REMOVE_RULES,
 						  SW_SQL_REMOVE_ADDRESSES};
-	int64_t block = 0, oldest = 0, unseen = INT64_MAX;
-	int status, changed = 0;
+	int64_t block = 0, oldest = 0, first = INT64_MAX;
+	int status;
 
 	if (first_span(store, &block, &oldest) || meta->events + meta->sessions)
-		unseen = block * SW_SPAN_IDS - SW_SEEN_STEP;
+		first = block * SW_SPAN_IDS;
+	*n = 0;
 	/* Gaps stay until there is something newer. */
 	status = sw_store_run1(store, SW_SQL_REMOVE_GAPS, oldest);
 	for (size_t i = 0; i < sw_count(which) && status == SQLITE_OK; i++) {
-		status = sw_store_run1(store, which[i], unseen);
-		changed += sqlite3_changes(store->db);
+		status = sw_store_run1(store, which[i], first);
+		*n += sqlite3_changes(store->db);
 	}
-	if (changed)
+	if (*n)
 		sw_store_forget(store);
 	return status;
 }
 
-/* A block of ids, in a transaction of its own. SQLite's code. */
+/* Ends a transaction of removal. SQLite's code. */
+static int end(struct sw_store *store, int status)
+{
+	if (status == SQLITE_OK)
+		status = sw_store_run(store, SW_SQL_COMMIT);
+	if (status != SQLITE_OK)
+		sw_store_rollback(store);
+	checkpoint_if_long(store);
+	return status;
+}
+
+/* A block of ids. 1: it was removed; -SQLite's code. */
 static int remove_piece(struct sw_store *store, int64_t block, int64_t before)
 {
 	struct sw_meta meta = store->meta;
-	int status = sw_store_run(store, SW_SQL_BEGIN);
+	int status = sw_store_run(store, SW_SQL_BEGIN), n;
 
 	if (status == SQLITE_OK)
 		status = remove_from_block(store, block, before, &meta);
 	if (status == SQLITE_OK)
-		status = remove_orphans(store, &meta);
+		status = remove_orphans(store, &meta, &n);
 	if (status == SQLITE_OK)
 		status = sw_store_write_meta(store, &meta);
-	if (status == SQLITE_OK)
-		status = sw_store_run(store, SW_SQL_COMMIT);
-	if (status != SQLITE_OK) {
-		sw_store_rollback(store);
-		return status;
-	}
+	status = end(store, status);
+	if (status != SQLITE_OK)
+		return -status;
 	store->removed +=
 		(uint64_t)(store->meta.events + store->meta.sessions - meta.events - meta.sessions);
 	store->meta = meta;
-	return status;
+	return 1;
+}
+
+/* What removed events referred to, where there were more of it than of them. 1: there was some. */
+static int remove_rest(struct sw_store *store)
+{
+	int status = sw_store_run(store, SW_SQL_BEGIN), n = 0;
+
+	if (status == SQLITE_OK)
+		status = remove_orphans(store, &store->meta, &n);
+	status = end(store, status);
+	return status == SQLITE_OK ? n > 0 : -status;
 }
 
 /* The oldest block, when more is in use than may be. 1: it was removed; 0; -SQLite's code. */
 static int remove_excess(struct sw_store *store)
 {
 	int64_t block, oldest;
-	int status;
 
 	if (bytes_in_use(store) <= database_quota(store) || !first_span(store, &block, &oldest))
 		return 0;
-	status = remove_piece(store, block, INT64_MAX);
-	checkpoint_if_long(store);
-	return status == SQLITE_OK ? 1 : -status;
+	return remove_piece(store, block, INT64_MAX);
 }
 
 /* While the log is held, whatever is removed makes it grow. */
 static bool may_remove(struct sw_store *store)
 {
 	return !store->log_held || size_of_file(store->log) <= 2 * log_quota(store);
+}
+
+void sw_store_set_keep(struct sw_store *store)
+{
+	int64_t block, oldest, keep = SW_SPAN_IDS, there = 0;
+
+	/* Longer the more there is, so that rows are not often written only to be kept. */
+	if (first_span(store, &block, &oldest))
+		there = store->meta.last - block * SW_SPAN_IDS;
+	if (there / 8 > keep)
+		keep = there / 8;
+	store->callers.keep = store->rules.keep = store->addresses.keep = keep;
 }
 
 void sw_store_settle(struct sw_store *store)
@@ -217,18 +264,13 @@ static int remove_aged(struct sw_store *store, uint64_t now_ns)
 {
 	sqlite3_stmt *statement = store->sql[SW_SQL_OLD_SPAN];
 	int64_t before, block;
-	int status;
 
 	if (!store->limits.age_ns || now_ns <= store->limits.age_ns)
 		return 0;
 	before = (int64_t)(now_ns - store->limits.age_ns);
 	sqlite3_bind_int64(statement, 1, before);
 	block = sw_store_ask(store, SW_SQL_OLD_SPAN, -1);
-	if (block < 0)
-		return 0;
-	status = remove_piece(store, block, before);
-	checkpoint_if_long(store);
-	return status == SQLITE_OK ? 1 : -status;
+	return block < 0 ? 0 : remove_piece(store, block, before);
 }
 
 /* Gives free pages back to the file system when the database is larger than it may be. */
@@ -255,6 +297,8 @@ int sw_store_tidy(struct sw_store *store, uint64_t now_ns, char error[static SW_
 	did = remove_aged(store, now_ns);
 	if (did == 0)
 		did = remove_excess(store);
+	if (did == 0)
+		did = remove_rest(store);
 	if (did == 0)
 		did = shrink(store);
 	if (did >= 0)

@@ -50,7 +50,7 @@ static const char tables[] =
 	"CREATE INDEX sessions_caller ON sessions (caller);"
 	/* Who did it. Texts are escaped, '' when there is none. */
 	"CREATE TABLE callers (id INTEGER PRIMARY KEY,"
-	" seen INTEGER NOT NULL," /* id of about the newest record of it: retention goes by it */
+	" until INTEGER NOT NULL," /* records that refer to it have ids below: retention goes by it */
 	" uid INTEGER NOT NULL, gid INTEGER NOT NULL," /* 4294967295: not known */
 	" user TEXT NOT NULL, \"group\" TEXT NOT NULL,"
 	" exe TEXT NOT NULL,"
@@ -59,22 +59,22 @@ static const char tables[] =
 	" unit TEXT NOT NULL, cgroup TEXT NOT NULL,"
 	" interface TEXT NOT NULL," /* edge: the sender's side */
 	" UNIQUE (uid, gid, user, \"group\", exe, exe_note, comm, unit, cgroup, interface));"
-	"CREATE INDEX callers_seen ON callers (seen);"
+	"CREATE INDEX callers_until ON callers (until);"
 	/* What decided. */
 	"CREATE TABLE rules (id INTEGER PRIMARY KEY,"
-	" seen INTEGER NOT NULL,"       /* as of callers */
+	" until INTEGER NOT NULL,"      /* as of callers */
 	" generation INTEGER NOT NULL," /* of the policy */
 	" number INTEGER NOT NULL,"     /* from 1; 0: no rule decided */
 	" line INTEGER NOT NULL,"       /* of the policy file; 0: not known */
 	" rule TEXT NOT NULL,"          /* canonical text */
 	" sentence TEXT NOT NULL,"      /* of reject \"...\" */
 	" UNIQUE (generation, number, line, rule, sentence));"
-	"CREATE INDEX rules_seen ON rules (seen);"
+	"CREATE INDEX rules_until ON rules (until);"
 	/* Of both ends. */
 	"CREATE TABLE addresses (id INTEGER PRIMARY KEY,"
-	" seen INTEGER NOT NULL,"         /* as of callers */
+	" until INTEGER NOT NULL,"        /* as of callers */
 	" address BLOB NOT NULL UNIQUE);" /* 16 bytes in network order, IPv4 as ::ffff:a.b.c.d */
-	"CREATE INDEX addresses_seen ON addresses (seen);"
+	"CREATE INDEX addresses_until ON addresses (until);"
 	/* When the records of SW_SPAN_IDS ids each were: one row for a thousand stands for an index by
 	   time, also where the clock was set back. */
 	"CREATE TABLE spans (block INTEGER PRIMARY KEY," /* id / 1024 */

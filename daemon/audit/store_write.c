@@ -33,11 +33,11 @@ static const char *const texts[SW_SQL_MAX] = {
 	[SW_SQL_REMOVE_GAPS] = "DELETE FROM gaps WHERE id IN (SELECT id FROM gaps WHERE time < ? "
 			       "LIMIT 1024)",
 	[SW_SQL_REMOVE_CALLERS] = "DELETE FROM callers WHERE id IN (SELECT id FROM callers WHERE "
-				  "seen < ? LIMIT 1024)",
+				  "until <= ? LIMIT 1024)",
 	[SW_SQL_REMOVE_RULES] = "DELETE FROM rules WHERE id IN (SELECT id FROM rules WHERE "
-				"seen < ? LIMIT 1024)",
+				"until <= ? LIMIT 1024)",
 	[SW_SQL_REMOVE_ADDRESSES] = "DELETE FROM addresses WHERE id IN (SELECT id FROM addresses "
-				    "WHERE seen < ? LIMIT 2048)",
+				    "WHERE until <= ? LIMIT 2048)",
 };
 
 static int prepare_insert(struct sw_store *store, enum sw_statement which)
@@ -144,6 +144,7 @@ void sw_store_rollback(struct sw_store *store)
 /* After a commit that failed SQLite may have rolled back by itself. */
 static int failed(struct sw_store *store, int status, char error[static SW_STORE_ERROR_SIZE])
 {
+	store->full = (status & 0xff) == SQLITE_FULL || (status & 0xff) == SQLITE_IOERR;
 	sw_store_failed(store, status, "events cannot be written", error);
 	sw_store_rollback(store);
 	sw_store_forget(store);
@@ -162,6 +163,7 @@ int sw_store_begin(struct sw_store *store, char error[static SW_STORE_ERROR_SIZE
 	store->batch = store->meta;
 	store->batch_rows = 0;
 	store->span.block = -1;
+	sw_store_set_keep(store);
 	status = sw_store_run(store, SW_SQL_BEGIN);
 	return status == SQLITE_OK ? 0 : failed(store, status, error);
 }

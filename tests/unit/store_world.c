@@ -147,6 +147,16 @@ struct sw_store *store_open(struct store_world *world, uint64_t bytes, uint64_t 
 	return store;
 }
 
+/* As on a real machine. */
+static void few_callers(struct sw_record *record)
+{
+	for (int i = 0; i < SW_TEXTS; i++)
+		if (i != SW_TEXT_USER && i != SW_TEXT_EXE)
+			record->text[i] = "";
+	record->gid = 33;
+	record->generation = 1;
+}
+
 int store_fill(struct store_world *world, struct sw_store *store, uint64_t first, uint64_t n)
 {
 	struct sw_record record;
@@ -155,6 +165,7 @@ int store_fill(struct store_world *world, struct sw_store *store, uint64_t first
 		return -1;
 	for (uint64_t id = first; id < first + n; id++) {
 		store_record(&record, id, SPRING + id * SECOND);
+		few_callers(&record);
 		if (sw_store_add(store, &record, world->error) < 0)
 			return -1;
 	}
