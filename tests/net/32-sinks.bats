@@ -257,11 +257,8 @@ rotate_under_load() { # COUNT
 	command -v logrotate >/dev/null || skip "logrotate is not installed"
 	for way in create nocreate; do
 		case $way in
-		create)
-			logrotate_config "create 0640 root root" postrotate \
-				"	kill -HUP $(daemon_pid)" endscript
-			;;
-		*) logrotate_config nocreate ;;
+		create) logrotate_config "create 0640 root root" ;; # as the manual has it
+		*) logrotate_config nocreate postrotate "	kill -HUP $(daemon_pid)" endscript ;;
 		esac
 		rotate_under_load 5
 		[ "$(rotated | wc -l)" -eq 6 ]

@@ -174,10 +174,15 @@ static void test_rotation(void **state)
 	json->reopen(sink);
 	write_batch(sink, 16, 1);
 	expect_ids(path, 16, 1);
+	/* As logrotate does it with `create`: another file has the name. */
+	assert_int_equal(rename(path, old), 0);
+	close(open(path, O_CREAT | O_WRONLY, 0600));
+	write_batch(sink, 17, 1);
+	expect_ids(path, 17, 1);
 	/* Deleted: what was in it is gone, what comes is not. */
 	assert_int_equal(unlink(path), 0);
-	write_batch(sink, 17, 4);
-	expect_ids(path, 17, 4);
+	write_batch(sink, 18, 3);
+	expect_ids(path, 18, 3);
 	/* As copytruncate does it: no hole in front. */
 	assert_int_equal(truncate(path, 0), 0);
 	write_batch(sink, 21, 4);
