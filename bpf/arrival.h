@@ -10,6 +10,7 @@
 #ifndef SW_ARRIVAL_H
 #define SW_ARRIVAL_H
 
+#include "bpf/elsewhere.h"
 #include "bpf/gated.h"
 #include "bpf/kernel.h"
 #include "bpf/maps_host.h"
@@ -149,7 +150,7 @@ SW_INLINE int sw_arrival(struct __sk_buff *skb)
 	policy = sw_policy_in_force(at, &slot);
 	served = at->serves >> slot & 1 && sw_serve_guarded(policy, sk->src_port);
 	if (!served && !sw_guarded(policy, bpf_ntohs(sk->dst_port)))
-		return SW_SKB_PASS;
+		return at->elsewhere ? sw_elsewhere_arrives(skb) : SW_SKB_PASS;
 	sk = bpf_sk_fullsock(sk);
 	if (!sk || sk->type != SW_SOCK_STREAM)
 		return SW_SKB_PASS;

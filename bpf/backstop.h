@@ -20,6 +20,7 @@
 
 #include "bpf/arrival.h"
 #include "bpf/decide.h"
+#include "bpf/elsewhere.h"
 #include "bpf/emit.h"
 #include "bpf/enforced.h"
 #include "bpf/gated.h"
@@ -263,8 +264,8 @@ SW_INLINE int sw_backstop(struct __sk_buff *skb)
 	}
 	socket_port = sk ? bpf_ntohs(sk->dst_port) : 0;
 	if (port != SW_GLANCE_ODD && !(port >= 0 && sw_guarded(policy, port)) &&
-	    !sw_guarded(policy, socket_port))
-		return SW_SKB_PASS; /* no rule names these ports */
+	    !sw_guarded(policy, socket_port)) /* no rule names these ports */
+		return at->elsewhere ? sw_elsewhere_leaves(skb, at) : SW_SKB_PASS;
 
 	out.sk = sk ? bpf_sk_fullsock(sk) : 0;
 	out.tcp = out.sk && out.sk->type == SW_SOCK_STREAM && out.sk->protocol == SW_IPPROTO_TCP;

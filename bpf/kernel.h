@@ -223,8 +223,13 @@ enum sock_flags {
 	SOCK_DONE = 1, /* the peer's FIN has come */
 };
 
+typedef struct {
+	int owned; /* a task holds the lock */
+} socket_lock_t;
+
 struct sock {
 	struct sock_common __sk_common;
+	socket_lock_t sk_lock;
 	struct socket *sk_socket;
 	kuid_t sk_uid;
 	__u8 sk_kern_sock : 1;

@@ -146,6 +146,23 @@ struct {
 	__type(value, struct sw_serve_work);
 } serve_work SEC(".maps");
 
+#define SW_HELLO_WORD 5 /* EHLO and what stands behind it */
+
+/* A connection to a port that no rule names, whose server began as one of SMTP does: until the client has said
+   its first word. No memory for it: it is not told of. Only the socket's sender writes it. */
+struct sw_greeted {
+	struct sw_packet packet; /* that is looked at */
+	__u32 have;
+	__u8 word[SW_HELLO_WORD];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct sw_greeted);
+} greeted SEC(".maps");
+
 /* Connections to guarded ports by socket cookie, for people: nothing is decided by it. Written by the
    programs, read by the daemon. Full: the one that nothing happened to for the longest goes. */
 struct {

@@ -233,6 +233,11 @@ void sw_kernel_set_existing_close(struct sw_kernel *kernel, uint64_t generation)
 	__atomic_store_n(&kernel->head->existing_close, generation, __ATOMIC_SEQ_CST);
 }
 
+void sw_kernel_set_elsewhere(struct sw_kernel *kernel, bool on)
+{
+	__atomic_store_n(&kernel->head->elsewhere, on, __ATOMIC_SEQ_CST);
+}
+
 int sw_kernel_policy_info(struct sw_kernel *kernel, unsigned int slot, struct sw_policy_info *info)
 {
 	if (bpf_map_lookup_elem(sw_map_fd(kernel, SW_MAP_POLICY_INFO), &slot, info) < 0)

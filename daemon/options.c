@@ -128,6 +128,8 @@ static const struct option_row {
 	{"syslog-key", "FILE", "and its key", offsetof(struct sw_options, syslog_key), NULL},
 	{"metrics", "ADDR", "serve metrics at 127.0.0.1:PORT, [::1]:PORT or unix:PATH",
 	 offsetof(struct sw_options, metrics), NULL},
+	{"elsewhere", NULL, "tell of SMTP on ports that no rule names",
+	 offsetof(struct sw_options, elsewhere), NULL},
 	{"foreground", NULL, "show each refusal as a line on standard output",
 	 offsetof(struct sw_options, foreground), NULL},
 	{"check", NULL, "check the policy, enforce nothing; exit 0 when it is right, 1 when not",

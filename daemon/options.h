@@ -32,6 +32,7 @@ struct sw_options {
 	const char *syslog_name, *syslog_ca, *syslog_cert, *syslog_key;
 	bool syslog_sessions; /* --syslog-sessions: sessions as well */
 	const char *metrics;  /* --metrics: where they are served, NULL: nowhere */
+	bool elsewhere;       /* tell of SMTP on ports that no rule names */
 	bool foreground;      /* show each refusal as a line on standard output */
 	bool check;           /* check the policy and end */
 	bool detach;          /* take off what is pinned and end */

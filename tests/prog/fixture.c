@@ -318,6 +318,7 @@ int fx_reset(void **state)
 	fx_begin(1);
 	fx_begin(0);
 	fx_apply();
+	fx_elsewhere(false);
 	fx_events();
 	fx_samples();
 	zero(fx.skel->maps.counters, SW_COUNT_MAX);

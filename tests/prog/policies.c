@@ -229,6 +229,12 @@ void fx_flip(unsigned int slot)
 	write_head();
 }
 
+void fx_elsewhere(bool on)
+{
+	own.head.elsewhere = on;
+	write_head();
+}
+
 uint64_t fx_apply(void)
 {
 	own.head.abi = SW_ABI_VERSION;
