@@ -89,11 +89,11 @@ $B/%.skel.h: $B/%.bpf.o
 	$(quiet)$(BPFTOOL) gen skeleton $< name sw_$(*F) > $@.tmp && mv $@.tmp $@
 
 # Before the first build nothing says yet who reads the skeletons.
-$(call obj,$(wildcard daemon/load*.c) $(filter tests/prog/%,$(TEST_SRC))) $(patsubst %.c,$B/fuzz/%.o,$(DAEMON_SRC)): | $(SKEL)
+$(call obj,$(wildcard daemon/load*.c) $(filter tests/prog/%,$(TEST_SRC)) tests/bench/elsewhere.c) $(patsubst %.c,$B/fuzz/%.o,$(DAEMON_SRC)): | $(SKEL)
 
 helpers = $(call obj,$(filter-out $(call mains,$(TEST_SRC)),$(filter tests/$(1)/%,$(TEST_SRC))))
 $(filter $B/tests/unit/%,$(TESTS)): $(call helpers,unit)
-$(filter $B/tests/prog/%,$(TESTS)): $(call helpers,prog)
+$(filter $B/tests/prog/%,$(TESTS)) $B/tests/bench/elsewhere: $(call helpers,prog)
 $(TESTS) $(BENCH): $B/%: $B/%.o $(archives)
 	$(call say,LD,$@)
 	$(quiet)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) \

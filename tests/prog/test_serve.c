@@ -230,6 +230,7 @@ static void dropped(void **state)
 	(void)state;
 	by_source(0);
 	client = connect_from("127.0.0.5", false);
+	assert_return_code(client, errno);
 	event = fx_one_event();
 	assert_int_equal(event->kind, SW_EVENT_SERVE);
 	assert_int_equal(event->verdict, SW_VERDICT_DROP);
@@ -272,6 +273,7 @@ static void rejected(void **state)
 	assert_int_equal(fx_counter(SW_COUNT_SERVE_REFUSED), 1);
 	assert_int_equal(fx_counter(SW_COUNT_SERVE_ALLOWED), 0);
 	third = connect_from("127.0.0.7", true);
+	assert_return_code(third, errno);
 	assert_int_equal(fx_counter(SW_COUNT_SERVE_ALLOWED), 1);
 	assert_int_equal(fx_hits(1, 2), 1);
 	assert_int_equal(fx_events(), 0);
