@@ -83,10 +83,11 @@
  *               the members of "gate" and interface (name, or its index as text when it is gone), mac,
  *               vlan [ids], pppoe_session (null).
  *               Kind "session": a connection has ended that was let through; it has tls, tls_version, sni,
- *               cipher_suite ("0x1302", null), opened (time), sent and received (bytes of payload). Kind
- *               "serve": scope is "serve", src is the client of a server of this machine, who is told of is
- *               the server's owner, and it has the members of "gate". Kind "elsewhere": SMTP was spoken on
- *               a port that no rule names.
+ *               cipher_suite ("0x1302", null), opened (time), sent and received (bytes of payload).
+ *               Kind "serve": scope is "serve", a client did not do as the rule of a server here has it, or
+ *               may not come; src is the client, dst what it came to; uid, user, unit and cgroup are those of
+ *               the server's socket, pid is 0 and exe null; it has the members of "gate". Kind "elsewhere":
+ *               SMTP on a port that no host block names, reason "smtp_elsewhere", rule null.
  *
  *  A flow: {pid, exe, exe_note, comm, uid, gid, user, group, unit, cgroup, src, src_port, dst,
  *               dst_port, port, redirect, rule, line, generation, state, state_words, reason, tls,
