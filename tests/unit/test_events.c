@@ -294,8 +294,15 @@ static void test_served(void **state)
 	expect_line(&event, &with,
 		    "recorded  192.0.2.7 port 40000 -> 203.0.113.5 port 587 (user www-data, unit "
 		    "php8.2-fpm.service): line 20: audit: AUTH LOGIN was sent before TLS began");
+	event.verdict = SW_VERDICT_DROP;
+	event.reason = SW_REASON_NOT_PERMITTED;
+	event.caller.flags = SW_CALLER_SERVER;
+	expect_line(&event, &with,
+		    "dropped  192.0.2.7 port 40000 -> 203.0.113.5 port 587 (user www-data, unit "
+		    "php8.2-fpm.service): line 20: audit");
 	with.rule = NULL;
 	forgotten = object_of(&event, &with);
+	expect_text(forgotten, "exe_note", NULL);
 	expect_text(forgotten, "scope", "serve");
 }
 
