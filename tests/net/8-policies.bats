@@ -324,17 +324,22 @@ print(tls['way'], tls['version'], 'recorded' if answer['audit'] else 'enforced')
 	"$smtpwall" why --json --port 26 --policy "$policy" | grep -q '"tls_required": *null'
 }
 
-# ---- what apply does not take ----
-
-@test "serve is an error of apply and a warning of check, edge is neither" {
-	local policy=$BATS_TEST_TMPDIR/edge.policy
-	printf 'mode enforce\nhost {\n\tport 587 {\n\t\trequire tls\n\t}\n}\nedge "lan0" {\n\tport 587 {\n\t\trequire tls\n\t}\n}\nserve {\n\tport 25 {\n\t\taudit\n\t}\n}\n' >"$policy"
+@test "host, edge and serve in one policy: check has nothing to say, why knows each" {
+	local policy=$BATS_TEST_TMPDIR/three.policy
+	printf 'mode enforce\nhost {\n\tport 587 {\n\t\trequire tls\n\t}\n}\nedge "lan*" {\n\tport 587 {\n\t\tdrop\n\t}\n}\nserve {\n\tport 587 {\n\t\tallow from 192.0.2.0/24\n\t\treject\n\t}\n}\n' >"$policy"
 	run -0 "$smtpwall" check "$policy"
-	[[ $output == *"$policy:12:1: warning: apply will refuse this: \"serve\" blocks are not enforced yet"* ]]
-	[[ $output != *'error: '* && $output != *'"edge" blocks'* ]]
-	run -1 "$smtpwall" --run-dir "$BATS_TEST_TMPDIR" apply "$policy"
-	[[ $output == *"$policy:12:1: error: \"serve\" blocks"*'was not sent; the policy in force stays'* ]]
-	[[ $output != *'warning: apply'* && $output != *'"edge" blocks are'* ]]
+	[[ $output == *'no errors and no warnings, 4 rules' ]]
+	run -0 "$smtpwall" why --port 587 --policy "$policy"
+	[[ ${lines[0]} == *'allowed, if TLS comes first'* ]]
+	run -1 "$smtpwall" why --port 587 --iface lan0 --policy "$policy"
+	[[ ${lines[0]} == 'A forwarded connection'*'dropped'* ]]
+	run -0 "$smtpwall" why --serve --port 587 --from 192.0.2.7 --policy "$policy"
+	[[ ${lines[0]} == *"client's connection to port 587 would be let through" ]]
+	run -1 "$smtpwall" why --serve --port 587 --from 198.51.100.7 --policy "$policy"
+	[[ ${lines[0]} == *'refused: it is reset when it has been made, before anything is said' ]]
+	run -0 "$smtpwall" why --serve --port 25 --policy "$policy"
+	[[ ${lines[0]} == *'no serve block names this port' ]]
+	run -2 "$smtpwall" why --serve --port 25 --user root --policy "$policy"
 }
 
 # ---- what make run picks ----
