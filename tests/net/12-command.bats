@@ -76,7 +76,8 @@ reader() { # GROUP COMMAND...: as nobody, with this group besides
 	run -0 smtpwall status --json
 	json "' '.join(d['counters']) == 'connect allowed refused redirected audited unidentified \
 packet_dropped existing events suppressed lost \
-tls condemned gate_dropped gate_held samples samples_lost pretended'" <<<"$output"
+tls condemned gate_dropped gate_held samples samples_lost sessions serve_connect serve_allowed \
+ serve_refused serve_audited serve_tls serve_condemned serve_dropped serve_held elsewhere pretended'" <<<"$output"
 	smtpwall_json "'status' not in d and d['problems'] == [] and 'confirm_before' not in d" status
 	smtpwall_json "len(d['since']) == 27 and d['since'][-1] == 'Z'" status
 }
