@@ -11,7 +11,8 @@
 int sw_reader_fault(struct sw_reader_store *reader, int status,
 		    char error[static SW_STORE_ERROR_SIZE])
 {
-	bool no_log = (status & 0xff) == SQLITE_CANTOPEN;
+	/* SQLite would make them, and may not. */
+	bool no_log = (status & 0xff) == SQLITE_CANTOPEN || (status & 0xff) == SQLITE_READONLY;
 
 	if (!no_log)
 		return sw_store_fault(reader->db, status, reader->path, "cannot be read", error);

@@ -173,10 +173,105 @@ static void test_stop(void **state)
 	sw_store_close(store);
 }
 
+/* ---- what a search costs ---- */
+
+#define MANY 200000
+#define RARE 5000 /* of so many events one is of the rare user, to the rare destination */
+
+static void write_many(struct store_world *world)
+{
+	struct sw_store *store = store_open(world, 0, 0);
+	struct sw_record record;
+
+	for (uint64_t id = 1; id <= MANY; id++) {
+		if (id % 10000 == 1 && sw_store_begin(store, world->error) < 0)
+			fail_msg("%s", world->error);
+		store_record(&record, id, SPRING + id * SECOND);
+		record.kind = SW_EVENT_CONNECT;
+		record.uid = 1 + (uint32_t)store_random(100);
+		for (int i = 0; i < SW_TEXTS; i++)
+			record.text[i] = i == SW_TEXT_EXE ? record.text[i] : "";
+		if (id % RARE == 0) {
+			record.uid = 4000;
+			record.text[SW_TEXT_EXE] = "/usr/bin/rare";
+			memset(record.dst, 7, sizeof(record.dst));
+		}
+		if (sw_store_add(store, &record, world->error) < 0 ||
+		    (id % 10000 == 0 && sw_store_commit(store, world->error) < 0))
+			fail_msg("%s", world->error);
+	}
+	sw_store_close(store);
+}
+
+static int count(void *data, const struct sw_record *record)
+{
+	(void)record;
+	++*(uint64_t *)data;
+	return 0;
+}
+
+/* Not by time, which says nothing on a busy machine: a look at each event would take 5 steps or more. */
+static void expect_cost(struct store_world *world, const char *what, const struct sw_search *search,
+			uint64_t wanted)
+{
+	struct sw_reader_store *reader = NULL;
+	uint64_t found = 0, steps;
+
+	if (sw_store_read(world->path, &reader, world->error) < 0 ||
+	    sw_store_search(reader, search, count, &found, world->error) < 0)
+		fail_msg("%s", world->error);
+	steps = sw_store_steps(reader);
+	sw_store_read_end(reader);
+	print_message("# %s: %llu found, %llu steps\n", what, (unsigned long long)found,
+		      (unsigned long long)steps);
+	assert_int_equal(found, wanted);
+	assert_true(steps < 20000 + 150 * found);
+}
+
+/* The usual questions look at what they find, and little else. */
+static void test_cost(void **state)
+{
+	struct store_world *world = *state;
+	struct sw_search search = sw_search_all;
+
+	write_many(world);
+	search.limit = 20;
+	expect_cost(world, "last 20", &search, 20);
+	search = sw_search_all;
+	search.since_ns = SPRING + (MANY - 3600ull) * SECOND;
+	expect_cost(world, "last hour", &search, 3601);
+	search.until_ns = search.since_ns + 60ull * SECOND;
+	expect_cost(world, "a minute", &search, 60);
+	search = sw_search_all;
+	search.user = "4000";
+	expect_cost(world, "one user", &search, MANY / RARE);
+	search.limit = 5;
+	expect_cost(world, "last 5 of a user", &search, 5);
+	search = sw_search_all;
+	search.exe = "/usr/bin/rare";
+	expect_cost(world, "one program", &search, MANY / RARE);
+	search = sw_search_all;
+	search.has_to = true;
+	search.to_bits = 128;
+	memset(search.to, 7, sizeof(search.to));
+	expect_cost(world, "one destination", &search, MANY / RARE);
+	search.to_bits = 20;
+	expect_cost(world, "one network", &search, MANY / RARE);
+	search.to[0] = 8;
+	expect_cost(world, "a network that nobody asked for", &search, 0);
+	search = sw_search_all;
+	search.user = "nobody";
+	expect_cost(world, "a user who did nothing", &search, 0);
+	search = sw_search_all;
+	search.after = MANY - 10;
+	expect_cost(world, "what is new", &search, 10);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_searches, store_world_new, store_world_free),
+		cmocka_unit_test_setup_teardown(test_cost, store_world_new, store_world_free),
 		cmocka_unit_test_setup_teardown(test_stop, store_world_new, store_world_free),
 	};
 
