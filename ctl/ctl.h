@@ -15,6 +15,7 @@
 #include "daemon/base.h"
 
 #define SW_RUN_DIR "/run/smtpwall"
+#define SW_STATE_DIR "/var/lib/smtpwall"
 
 /* Exit codes: the contract of the command line. */
 enum sw_exit {
@@ -27,7 +28,8 @@ enum sw_exit {
 
 struct sw_ctl {
 	const char *run_dir;
-	const char *operand; /* of the command, NULL when none was given */
+	const char *state_dir; /* NULL: not given */
+	const char *operand;   /* of the command, NULL when none was given */
 	const struct sw_output *out;
 	bool help, version, json;
 };

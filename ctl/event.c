@@ -1,9 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ctl/event.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "ctl/ctl.h"
+#include "ctl/when.h"
+#include "daemon/policy/policy.h"
+#include "daemon/proto.h"
+
+/* Columns that most addresses and users fit into: a wider one moves its own line alone. */
+#define ADDRESS 15
+#define USER 8
 
 static const struct {
 	const char *verdict, *word;
@@ -34,10 +42,22 @@ static void show(FILE *to, const char *before, const char *text, const char *beh
 		fprintf(to, "%s%s%s", before, shown, behind);
 }
 
-static void show_destination(FILE *to, const json_t *event)
+/* Padded to so many columns. */
+static void show_padded(FILE *to, const char *text, size_t columns)
 {
-	fprintf(to, " %5lld ->", (long long)sw_integer(event, "dst_port"));
-	show(to, " ", sw_string(event, "dst"), "");
+	sw_autofree char *shown = sw_escaped(text);
+	size_t width = sw_width(shown);
+
+	fprintf(to, "%s%*s", shown, width < columns ? (int)(columns - width) : 0, "");
+}
+
+/* "25 -> 203.0.113.5"; of what this machine answers, the client: "25 <- 203.0.113.5". */
+static void show_peer(FILE *to, const json_t *event)
+{
+	bool serve = !strcmp(sw_string(event, "scope"), "serve");
+
+	fprintf(to, " %5lld %s ", (long long)sw_integer(event, "dst_port"), serve ? "<-" : "->");
+	show_padded(to, sw_string(event, serve ? "src" : "dst"), ADDRESS);
 	show(to, " (sent to ", sw_string(event, "redirect"), ")");
 }
 
@@ -63,10 +83,12 @@ static void show_caller(FILE *to, const json_t *event)
 	const char *user = sw_string(event, "user"), *exe = sw_string(event, "exe"),
 		   *unit = sw_string(event, "unit"), *cgroup = sw_string(event, "cgroup");
 
-	if (*user)
-		show(to, "  ", user, "");
-	else if (json_is_integer(json_object_get(event, "uid")))
-		fprintf(to, "  %lld", (long long)sw_integer(event, "uid"));
+	char number[24] = "";
+
+	if (json_is_integer(json_object_get(event, "uid")))
+		snprintf(number, sizeof(number), "%lld", (long long)sw_integer(event, "uid"));
+	fputs("  ", to);
+	show_padded(to, *user ? user : number, USER);
 	if (*exe)
 		show(to, " ", exe, "");
 	else
@@ -102,19 +124,79 @@ static void show_why(FILE *to, const json_t *event)
 			(long long)sw_integer(event, "suppressed"));
 }
 
-void sw_event_text(FILE *to, const json_t *event, const void *context)
+/* "12.3 kB" */
+static void show_bytes(FILE *to, const char *before, json_int_t n, const char *behind)
+{
+	static const char *const units[] = {"kB", "MB", "GB", "TB"};
+	double value = (double)n / 1000;
+	size_t unit = 0;
+
+	if (n < 1000) {
+		fprintf(to, "%s%lld B%s", before, (long long)n, behind);
+		return;
+	}
+	for (; value >= 1000 && unit < sw_count(units) - 1; unit++)
+		value /= 1000;
+	fprintf(to, "%s%.1f %s%s", before, value, units[unit], behind);
+}
+
+/* "1.3" of "0x0304"; "": not known. */
+static const char *version_of(const json_t *event)
+{
+	const char *name = sw_tls_version_name(
+		(unsigned int)strtoul(sw_string(event, "tls_version"), NULL, 16));
+
+	return name ? name : "";
+}
+
+/* How a session went: " STARTTLS 1.3, sent 5.0 kB, received 700 B, in 2 s (mail.example.net)". */
+static void show_session(FILE *to, const json_t *event)
+{
+	const char *tls = sw_string(event, "tls"), *version = version_of(event);
+	uint64_t opened, ended;
+	char span[SW_SPAN_SIZE];
+
+	if (!strcmp(tls, "none"))
+		fputs(" in clear", to);
+	else
+		fprintf(to, " %s%s%s", strcmp(tls, "starttls") ? "TLS" : "STARTTLS",
+			*version ? " " : "", version);
+	show_bytes(to, ", sent ", sw_integer(event, "sent"), "");
+	show_bytes(to, ", received ", sw_integer(event, "received"), "");
+	if (!sw_time_parse(sw_string(event, "opened"), &opened) &&
+	    !sw_time_parse(sw_string(event, "time"), &ended) && ended >= opened) {
+		sw_span_format(ended - opened, span);
+		fprintf(to, ", in %s", span);
+	}
+	show(to, " (", sw_string(event, "sni"), ")");
+}
+
+/* "03:04:05.678Z" of today, with its date of any other day. */
+static void show_time(FILE *to, const json_t *event, const char *today)
 {
 	char time[SW_TIME_TEXT_SIZE];
+	size_t date = today ? strlen(today) : 0;
 
-	(void)context;
-	sw_time_text(sw_string(event, "time"), 6, time);
-	fputs(time, to);
-	show_verdict(to, sw_string(event, "verdict"));
-	show_destination(to, event);
-	if (strcmp(sw_string(event, "kind"), "edge"))
+	sw_time_text(sw_string(event, "time"), 3, time);
+	fputs(date && !strncmp(time, today, date) && time[date] == ' ' ? time + date + 1 : time,
+	      to);
+}
+
+void sw_event_text(FILE *to, const json_t *event, const void *today)
+{
+	const char *kind = sw_string(event, "kind");
+	bool session = !strcmp(kind, "session");
+
+	show_time(to, event, today);
+	if (session)
+		fprintf(to, " %-10s", "ended");
+	else
+		show_verdict(to, sw_string(event, "verdict"));
+	show_peer(to, event);
+	if (strcmp(kind, "edge"))
 		show_caller(to, event);
 	else
 		show_client(to, event);
-	show_why(to, event);
+	(session ? show_session : show_why)(to, event);
 	fputc('\n', to);
 }

@@ -120,6 +120,40 @@ char *sw_escaped_lines(const char *text)
 	return escape(text, true);
 }
 
+size_t sw_width(const char *text)
+{
+	size_t n = 0;
+
+	for (; *text; text++)
+		n += (*text & 0xc0) != 0x80;
+	return n;
+}
+
+/* Where the character with this number begins. */
+static char *character(char *text, size_t n)
+{
+	for (; *text; text++)
+		if ((*text & 0xc0) != 0x80 && !n--)
+			break;
+	return text;
+}
+
+char *sw_fitted(const char *text, size_t columns)
+{
+	static const char dots[] = "...";
+	char *shown = sw_escaped(text), *from, *to;
+	size_t width = sw_width(shown), head = (columns - strlen(dots)) / 3;
+
+	if (width <= columns)
+		return shown;
+	from = character(shown, head);
+	to = character(shown, width - (columns - strlen(dots) - head));
+	/* What is cut has more characters, so more bytes, than the dots. */
+	memcpy(from, dots, strlen(dots));
+	memmove(from + strlen(dots), to, strlen(to) + 1);
+	return shown;
+}
+
 const char *sw_color(FILE *to, enum sw_color color)
 {
 	static const char *const sequences[] = {
@@ -153,16 +187,6 @@ struct sw_table {
 	char **cells; /* n_rows * columns */
 };
 
-/* Characters, not bytes. */
-static size_t width_of(const char *text)
-{
-	size_t n = 0;
-
-	for (; *text; text++)
-		n += (*text & 0xc0) != 0x80;
-	return n;
-}
-
 struct sw_table *sw_table_new(const char *const *heads, size_t columns)
 {
 	struct sw_table *table = need(calloc(1, sizeof(*table)));
@@ -171,7 +195,7 @@ struct sw_table *sw_table_new(const char *const *heads, size_t columns)
 	for (size_t i = 0; i < columns; i++) {
 		table->right[i] = heads[i][0] == '>';
 		table->heads[i] = heads[i] + table->right[i];
-		table->width[i] = width_of(table->heads[i]);
+		table->width[i] = sw_width(table->heads[i]);
 	}
 	return table;
 }
@@ -191,7 +215,7 @@ void sw_table_row(struct sw_table *table, const char *const *cells)
 	table->cells = need(realloc(table->cells, (at + table->columns) * sizeof(*table->cells)));
 	for (size_t i = 0; i < table->columns; i++) {
 		char *cell = sw_escaped(cells[i]);
-		size_t width = width_of(cell);
+		size_t width = sw_width(cell);
 
 		table->cells[at + i] = cell;
 		if (width > table->width[i])
@@ -202,7 +226,7 @@ void sw_table_row(struct sw_table *table, const char *const *cells)
 static void print_row(const struct sw_table *table, const char *const *cells, FILE *to)
 {
 	for (size_t i = 0; i < table->columns; i++) {
-		int pad = (int)(table->width[i] - width_of(cells[i]));
+		int pad = (int)(table->width[i] - sw_width(cells[i]));
 		bool last = i == table->columns - 1;
 
 		fprintf(to, "%*s%s%*s", table->right[i] ? pad : 0, "", cells[i],

@@ -38,6 +38,13 @@ char *sw_escaped(const char *text);
 /* The same, but line ends stay: text of several lines. */
 char *sw_escaped_lines(const char *text);
 
+/* Columns of a text that is UTF-8: its characters. */
+size_t sw_width(const char *text);
+
+/* As sw_escaped(), in at most so many columns (from 8): a longer one loses some of its middle to
+   "...", as the end of a path says most. */
+char *sw_fitted(const char *text, size_t columns);
+
 enum sw_color { SW_PLAIN, SW_BOLD, SW_RED, SW_GREEN, SW_YELLOW };
 
 /* The sequence that starts a colour, "" unless `to` is a terminal and NO_COLOR is not set. */

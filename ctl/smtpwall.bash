@@ -17,7 +17,7 @@ _smtpwall_command() {
 	local i
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		--run-dir)
+		--run-dir | --state-dir)
 			i=$((i + 1))
 			[ "${COMP_WORDS[i]}" != = ] || i=$((i + 1))
 			;;
@@ -33,7 +33,7 @@ _smtpwall_command() {
 # What may stand behind an option; fails when it is an option without a value.
 _smtpwall_value() { # OPTION WORD
 	case $1 in
-	--run-dir) mapfile -t COMPREPLY < <(compgen -d -- "$2") ;;
+	--run-dir | --state-dir) mapfile -t COMPREPLY < <(compgen -d -- "$2") ;;
 	--policy | --exe) mapfile -t COMPREPLY < <(compgen -f -- "$2") ;;
 	--user) mapfile -t COMPREPLY < <(compgen -u -- "$2") ;;
 	--group) mapfile -t COMPREPLY < <(compgen -g -- "$2") ;;
@@ -41,14 +41,20 @@ _smtpwall_value() { # OPTION WORD
 	--existing) mapfile -t COMPREPLY < <(compgen -W 'keep close' -- "$2") ;;
 	--port) mapfile -t COMPREPLY < <(compgen -W '25 465 587 2525' -- "$2") ;;
 	--confirm) mapfile -t COMPREPLY < <(compgen -W '60 300' -- "$2") ;;
-	--since) mapfile -t COMPREPLY < <(compgen -W '10m 1h 1d' -- "$2") ;;
+	--since | --until) mapfile -t COMPREPLY < <(compgen -W '10m 1h 1d' -- "$2") ;;
+	--verdict) mapfile -t COMPREPLY < <(compgen -W 'allow reject drop redirect audit reset' -- "$2") ;;
+	--reason)
+		mapfile -t COMPREPLY < <(compgen -W 'none not_permitted unidentified unattributed malformed \
+			table_full no_target existing cleartext_command starttls_injection starttls_stripped \
+			not_tls tls_too_old resend_mismatch too_long shared_pages smtp_elsewhere' -- "$2")
+		;;
 	--pid) mapfile -t COMPREPLY < <(cd /proc && compgen -G '[0-9]*' | grep "^${2//[!0-9]/}") ;;
 	--iface) mapfile -t COMPREPLY < <(cd /sys/class/net && compgen -G "$2*") ;;
 	--unit)
 		mapfile -t COMPREPLY < <(compgen -W "$(systemctl list-units --type=service --plain \
 			--no-legend --no-pager 2>/dev/null | cut -d' ' -f1)" -- "$2")
 		;;
-	--cgroup | --to | --from | --last) ;;
+	--cgroup | --to | --from | --last | --rule) ;;
 	*) return 1 ;;
 	esac
 }

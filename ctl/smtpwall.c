@@ -17,6 +17,8 @@ static const struct sw_command *const commands[] = {
 static const struct sw_option options[] = {
 	{"run-dir", "DIR", SW_OPTION_TEXT, false, offsetof(struct sw_ctl, run_dir), 0, 0,
 	 "where smtpwalld's socket lies (" SW_RUN_DIR ")"},
+	{"state-dir", "DIR", SW_OPTION_TEXT, false, offsetof(struct sw_ctl, state_dir), 0, 0,
+	 "where smtpwalld keeps events, when none answers (" SW_STATE_DIR ")"},
 	{"version", NULL, SW_OPTION_FLAG, false, offsetof(struct sw_ctl, version), 0, 0,
 	 "print the version and exit"},
 	{"help", NULL, SW_OPTION_FLAG, false, offsetof(struct sw_ctl, help), 0, 0,
@@ -25,7 +27,7 @@ static const struct sw_option options[] = {
 
 static void help(FILE *to, const struct sw_option_set *set)
 {
-	fputs("usage: smtpwall [--run-dir DIR] COMMAND ...\n\n", to);
+	fputs("usage: smtpwall [--run-dir DIR] [--state-dir DIR] COMMAND ...\n\n", to);
 	for (size_t i = 0; i < sw_count(commands); i++)
 		fprintf(to, "  %-10s%s\n", commands[i]->name, commands[i]->summary);
 	fputs("\n\"smtpwall COMMAND --help\" says more.\n\n", to);

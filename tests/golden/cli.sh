@@ -63,7 +63,7 @@ for command in "${commands[@]}"; do
 	golden "extra-word-$command" "$command" one two
 done
 for command in confirm rollback stop status rules events flows; do
-	golden "no-daemon-$command" --run-dir $nowhere "$command"
+	golden "no-daemon-$command" --run-dir $nowhere --state-dir $nowhere "$command"
 done
 golden no-daemon-detach --run-dir $nowhere stop --detach
 golden no-daemon-why --run-dir $nowhere why --port 25
@@ -107,6 +107,14 @@ golden why-edge-host why --policy "$edge" --port 25
 golden why-pid-none why --port 25 --pid 2147483647
 golden events-since-words events --since yesterday
 golden events-last-word events --last few
+golden events-until-words events --until tomorrow
+golden events-to-name events --to mx.example.net
+golden events-to-bits events --to 192.0.2.1/24
+golden events-verdict-near events --verdict rejected
+golden events-reason-near events --reason not-permitted
+golden events-reason-far events --reason qqqqqqqq
+golden events-port-0 events --port 0
+golden no-daemon-events-follow --run-dir $nowhere --state-dir $nowhere events --follow
 golden replay-no-file replay --policy $nowhere/policy
 golden replay-no-policy replay $nowhere/capture
 golden replay-absent-policy replay --policy $nowhere/policy $nowhere/capture

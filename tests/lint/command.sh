@@ -41,7 +41,7 @@ daemon_page() {
 command_page() {
 	local command
 	same smtpwall <(help_commands) <(sed -n 's/^\.SS \([a-z]*\).*/\1/p' ctl/smtpwall.8 | sort)
-	same "every command" <(printf '%s\n' --help --json --run-dir) \
+	same "every command" <(printf '%s\n' --help --json --run-dir --state-dir) \
 		<(section ctl/smtpwall.8 OPTIONS | defined)
 	for command in $(help_commands); do
 		same "smtpwall $command" <(help_options smtpwall "$command" | grep -vxE -- '--(help|json)') \
@@ -80,6 +80,9 @@ completion() {
 	offers 'keep' smtpwall apply --existing = k
 	offers 'close keep' smtpwall apply --existing =
 	offers 'www-data' smtpwall why --user www-d
+	offers 'status stop' smtpwall --state-dir /var/other st
+	offers 'redirect reject reset' smtpwall events --verdict re
+	offers 'no_target none not_permitted not_tls' smtpwall events --reason no
 	offers '' smtpwall rules x
 	for command in $(help_commands); do
 		offers "$(help_options smtpwall "$command" | paste -sd ' ')" smtpwall "$command" --

@@ -77,7 +77,7 @@ reader() { # GROUP COMMAND...: as nobody, with this group besides
 	json "' '.join(d['counters']) == 'connect allowed refused redirected audited unidentified \
 packet_dropped existing events suppressed lost \
 tls condemned gate_dropped gate_held samples samples_lost sessions serve_connect serve_allowed \
- serve_refused serve_audited serve_tls serve_condemned serve_dropped serve_held elsewhere pretended'" <<<"$output"
+serve_refused serve_audited serve_tls serve_condemned serve_dropped serve_held elsewhere taken pretended'" <<<"$output"
 	smtpwall_json "'status' not in d and d['problems'] == [] and 'confirm_before' not in d" status
 	smtpwall_json "len(d['since']) == 27 and d['since'][-1] == 'Z'" status
 }
@@ -227,9 +227,9 @@ is_program() { # PID NAME
 	wait_for has_event user nobody
 	run -0 smtpwall events --since "$from"
 	[ ${#lines[@]} -eq 2 ]
-	[[ ${lines[0]} == *"refused       25 -> $FAR4  www-data $D/try (clients) line 6 not_permitted" ]]
+	[[ ${lines[0]} == *"refused       25 -> $FAR4        www-data $D/try (clients) line 6 not_permitted" ]]
 	run -0 smtpwall events --since "$from" --last 1
-	[[ $output == *"-> $FAR6  nobody"* ]]
+	[[ $output == *"-> $FAR6    nobody "* ]]
 	smtpwall_json "d['user'] == 'nobody' and d['line'] == 6 and d['text'] == 'Port 25 is closed here.'" events --last 1
 	run -0 smtpwall events --last 0
 	[ -z "$output" ]

@@ -113,7 +113,7 @@ static void test_event_line(void **state)
 			   " \"unit\": \"php8.2-fpm.service\", \"suppressed\": 0}");
 
 	(void)state;
-	assert_string_equal(line, "2026-01-02 03:04:05.678901Z refused       25 -> 203.0.113.5"
+	assert_string_equal(line, "2026-01-02 03:04:05.678Z refused       25 -> 203.0.113.5    "
 				  "  www-data /usr/bin/php8.2 (php8.2-fpm.service) line 14"
 				  " not_permitted\n");
 }
@@ -131,10 +131,39 @@ static void test_event_line_of_little(void **state)
 			   " \"suppressed\": 12}");
 
 	(void)state;
-	assert_string_equal(bare, " ?              0 ->\n");
-	assert_string_equal(line, "2026-01-02 03:04:05.678901Z redirected  2525 -> 2001:db8::1"
-				  " (sent to [::1]:25)  4711 [e\\x1bvil] <deleted> (/a\\x0ab)"
+	assert_string_equal(bare, " ?              0 ->                          \n");
+	assert_string_equal(line, "2026-01-02 03:04:05.678Z redirected  2525 -> 2001:db8::1    "
+				  " (sent to [::1]:25)  4711     [e\\x1bvil] <deleted> (/a\\x0ab)"
 				  " (and 12 like it before)\n");
+}
+
+/* Of today only the time is said; of what this machine answers the client. */
+static void test_event_line_of_today(void **state)
+{
+	json_auto_t *event = json_loads(
+		"{\"time\": \"2026-01-02T03:04:05.678901Z\", \"kind\": \"session\","
+		" \"verdict\": \"allow\", \"scope\": \"serve\", \"dst_port\": 587,"
+		" \"src\": \"198.51.100.7\", \"dst\": \"192.0.2.1\", \"user\": \"postfix\","
+		" \"exe\": \"/usr/lib/postfix/sbin/smtpd\", \"unit\": \"postfix.service\","
+		" \"tls\": \"starttls\", \"tls_version\": \"0x0304\", \"sni\": null,"
+		" \"opened\": \"2026-01-02T03:04:03.000000Z\", \"sent\": 999,"
+		" \"received\": 12345678}",
+		0, NULL);
+	sw_autofree char *text = NULL;
+	size_t n;
+	FILE *to = open_memstream(&text, &n);
+
+	(void)state;
+	sw_event_text(to, event, "2026-01-02");
+	sw_event_text(to, event, "2026-01-01");
+	fclose(to);
+	assert_string_equal(text,
+			    "03:04:05.678Z ended        587 <- 198.51.100.7     postfix "
+			    " /usr/lib/postfix/sbin/smtpd (postfix.service) STARTTLS 1.3,"
+			    " sent 999 B, received 12.3 MB, in 2 s\n"
+			    "2026-01-02 03:04:05.678Z ended        587 <- 198.51.100.7     postfix "
+			    " /usr/lib/postfix/sbin/smtpd (postfix.service) STARTTLS 1.3,"
+			    " sent 999 B, received 12.3 MB, in 2 s\n");
 }
 
 static void test_when(void **state)
@@ -191,10 +220,15 @@ static void test_span(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_escapes),    cmocka_unit_test(test_escapes_lines),
-		cmocka_unit_test(test_table),      cmocka_unit_test(test_time_text),
-		cmocka_unit_test(test_event_line), cmocka_unit_test(test_event_line_of_little),
-		cmocka_unit_test(test_when),       cmocka_unit_test(test_span),
+		cmocka_unit_test(test_escapes),
+		cmocka_unit_test(test_escapes_lines),
+		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_time_text),
+		cmocka_unit_test(test_event_line),
+		cmocka_unit_test(test_event_line_of_little),
+		cmocka_unit_test(test_event_line_of_today),
+		cmocka_unit_test(test_when),
+		cmocka_unit_test(test_span),
 	};
 
 	return cmocka_run_group_tests_name("ctl_output", tests, NULL, NULL);
