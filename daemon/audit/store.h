@@ -50,8 +50,11 @@ void sw_store_close(struct sw_store *store);
 /* Id of the newest record that is in it or told as missing; 0: it is empty. */
 uint64_t sw_store_last(const struct sw_store *store);
 
-/* A batch: nothing of it is there until it is committed. A failed call leaves the batch to be rolled
-   back; begin() does so. 0 or -1. */
+/*
+ * A batch: nothing of it is there until it is committed. A failed call leaves the batch to be rolled back;
+ * begin() does so. It fails while a reader that stands still holds the log and the log has grown to the
+ * limit. A commit removes what is too much by then, at least as much as it adds. 0 or -1.
+ */
 int sw_store_begin(struct sw_store *store, char error[static SW_STORE_ERROR_SIZE]);
 int sw_store_add(struct sw_store *store, const struct sw_record *record,
 		 char error[static SW_STORE_ERROR_SIZE]);
@@ -80,8 +83,8 @@ int sw_store_commit(struct sw_store *store, char error[static SW_STORE_ERROR_SIZ
 int sw_store_account(struct sw_store *store, uint64_t instance, uint64_t *accounted,
 		     char error[static SW_STORE_ERROR_SIZE]);
 
-/* Retention: takes off what is too old or too much, a bounded piece of it, between batches. 1: there is
-   more to do; 0; -1: it could not. `now_ns`: CLOCK_REALTIME. */
+/* Retention: takes off what is too old or too much, a bounded piece of it, between batches (one that is
+   open is rolled back). 1: there is more to do; 0; -1: it could not. `now_ns`: CLOCK_REALTIME. */
 int sw_store_tidy(struct sw_store *store, uint64_t now_ns, char error[static SW_STORE_ERROR_SIZE]);
 
 struct sw_store_size {
@@ -130,7 +133,8 @@ int sw_store_search(struct sw_reader_store *reader, const struct sw_search *sear
 		    int (*each)(void *data, const struct sw_record *record), void *data,
 		    char error[static SW_STORE_ERROR_SIZE]);
 
-/* Id of the newest record, and of gaps within [since, until) how many events they stand for. */
+/* Id of the newest record that is there or told as missing; and for how many events the gaps that were
+   found within [since, until) stand. */
 int sw_store_newest(struct sw_reader_store *reader, uint64_t *id,
 		    char error[static SW_STORE_ERROR_SIZE]);
 int sw_store_gaps(struct sw_reader_store *reader, uint64_t since_ns, uint64_t until_ns,
