@@ -45,8 +45,8 @@ struct sw_command {
 };
 
 extern const struct sw_command sw_cmd_apply, sw_cmd_check, sw_cmd_confirm, sw_cmd_events,
-	sw_cmd_flows, sw_cmd_fmt, sw_cmd_replay, sw_cmd_rollback, sw_cmd_rules, sw_cmd_status,
-	sw_cmd_stop, sw_cmd_why;
+	sw_cmd_flows, sw_cmd_fmt, sw_cmd_replay, sw_cmd_report, sw_cmd_rollback, sw_cmd_rules,
+	sw_cmd_status, sw_cmd_stop, sw_cmd_why;
 
 /*
  * Reads a command's own arguments (argv[0] is its name) into `args` and into `ctl`; answers --help.

@@ -34,7 +34,7 @@ _smtpwall_command() {
 _smtpwall_value() { # OPTION WORD
 	case $1 in
 	--run-dir | --state-dir) mapfile -t COMPREPLY < <(compgen -d -- "$2") ;;
-	--policy | --exe) mapfile -t COMPREPLY < <(compgen -f -- "$2") ;;
+	--policy | --exe | --html) mapfile -t COMPREPLY < <(compgen -f -- "$2") ;;
 	--user) mapfile -t COMPREPLY < <(compgen -u -- "$2") ;;
 	--group) mapfile -t COMPREPLY < <(compgen -g -- "$2") ;;
 	--as) mapfile -t COMPREPLY < <(compgen -W 'edge host' -- "$2") ;;

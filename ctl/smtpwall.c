@@ -9,9 +9,9 @@
 #include "ctl/ctl.h"
 
 static const struct sw_command *const commands[] = {
-	&sw_cmd_check,    &sw_cmd_fmt,    &sw_cmd_apply,  &sw_cmd_confirm,
-	&sw_cmd_rollback, &sw_cmd_stop,   &sw_cmd_status, &sw_cmd_rules,
-	&sw_cmd_why,      &sw_cmd_events, &sw_cmd_flows,  &sw_cmd_replay,
+	&sw_cmd_check,  &sw_cmd_fmt,    &sw_cmd_apply,  &sw_cmd_confirm, &sw_cmd_rollback,
+	&sw_cmd_stop,   &sw_cmd_status, &sw_cmd_rules,  &sw_cmd_why,     &sw_cmd_events,
+	&sw_cmd_report, &sw_cmd_flows,  &sw_cmd_replay,
 };
 
 static const struct sw_option options[] = {

@@ -46,7 +46,7 @@ golden() { # NAME ARGUMENT...
 	fi
 }
 
-commands=(check fmt apply confirm rollback stop status rules why events flows replay)
+commands=(check fmt apply confirm rollback stop status rules why events report flows replay)
 nowhere=/nonexistent/run
 
 golden help --help
@@ -62,7 +62,7 @@ for command in "${commands[@]}"; do
 	golden "unknown-option-$command" "$command" --jsno
 	golden "extra-word-$command" "$command" one two
 done
-for command in confirm rollback stop status rules events flows; do
+for command in confirm rollback stop status rules events report flows; do
 	golden "no-daemon-$command" --run-dir $nowhere --state-dir $nowhere "$command"
 done
 golden no-daemon-detach --run-dir $nowhere stop --detach
@@ -115,6 +115,8 @@ golden events-reason-near events --reason not-permitted
 golden events-reason-far events --reason qqqqqqqq
 golden events-port-0 events --port 0
 golden no-daemon-events-follow --run-dir $nowhere --state-dir $nowhere events --follow
+golden report-since-words report --since yesterday
+golden report-since-later report --since 1h --until 2h
 golden replay-no-file replay --policy $nowhere/policy
 golden replay-no-policy replay $nowhere/capture
 golden replay-absent-policy replay --policy $nowhere/policy $nowhere/capture

@@ -222,6 +222,8 @@ has_session() {
 	check 'assert len(ids(a[0])) == 4, read(a[0])' "$D/all"
 	smtpwall events --json --last 1 --user www-data >"$D/all"
 	check 'assert [x["port"] for x in read(a[0])] == [2525]' "$D/all"
+	run -1 smtpwall report
+	[[ $output == *"keeps no store of events"* ]]
 	smtpwall stop >/dev/null
 	mv "$D/kept.db" "$D/state/events.db"
 }
@@ -232,6 +234,9 @@ has_session() {
 		--state-dir "$D/state" events
 	[[ $output == *"you may not speak to smtpwalld"*"$D/state/events.db: cannot be opened: Permission denied"* ]]
 	[[ $output != *" 25 -> "* ]]
+	run -1 setpriv --reuid nobody --regid nogroup --clear-groups "$D/smtpwall" --run-dir "$D/run" \
+		--state-dir "$D/state" report
+	[[ $output == *"you may not read $D/state/events.db"* ]]
 }
 
 @test "the socket's group reads both" {
@@ -252,6 +257,8 @@ has_session() {
 	run -0 setpriv --reuid nobody --regid nogroup --groups $gid "$D/smtpwall" --run-dir "$D/run" events
 	[ "$(grep -c ' -> ' <<<"$output")" -ge 4 ]
 	[[ $output != *cannot* ]]
+	run -0 setpriv --reuid nobody --regid nogroup --groups $gid "$D/smtpwall" --run-dir "$D/run" report
+	[[ $output == *not_permitted* ]]
 }
 
 is_written() {
