@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/sinks.h"
 
+#include "daemon/audit/store.h"
 #include "daemon/base.h"
 #include "daemon/sink_journal.h"
 #include "daemon/sink_json.h"
+#include "daemon/syslog.h"
 
 /* Each kind of sink opens what it writes to: *data is for its thread; NULL: the options do not ask for it. 0
    or -1. */
@@ -24,6 +26,8 @@ struct sw_sinks {
 		struct sw_sink *sink;
 		bool failing; /* as it was last told */
 	} all[SW_SINKS_MAX];
+	struct sw_syslog *syslog; /* reads the store, so it ends last; NULL: not asked for */
+	bool syslog_failing;
 };
 
 struct sw_sinks *sw_sinks_new(void)
@@ -36,6 +40,28 @@ void sw_sinks_add(struct sw_sinks *sinks, const struct sw_sink_calls *calls, voi
 	sinks->all[sinks->n++] = (struct one){.calls = calls, .data = data};
 }
 
+static int open_syslog(struct sw_sinks *sinks, const struct sw_options *options,
+		       struct sw_fault *fault)
+{
+	sw_autofree char *store = NULL;
+	struct sw_syslog_config config = {.target = options->syslog,
+					  .state_dir = options->state_dir,
+					  .sessions = options->syslog_sessions,
+					  .tls = {.ca = options->syslog_ca,
+						  .cert = options->syslog_cert,
+						  .key = options->syslog_key,
+						  .name = options->syslog_name}};
+
+	if (!options->store_bytes)
+		return sw_fault(fault, SW_EXIT_USAGE,
+				"--syslog needs the audit store, in which events wait for the "
+				"collector, and --store-size 0 says that there is none");
+	if (asprintf(&store, "%s/" SW_STORE_NAME, options->state_dir) < 0)
+		return sw_fault(fault, SW_EXIT_KERNEL, "out of memory");
+	config.store = store;
+	return sw_syslog_open(&config, &sinks->syslog, fault);
+}
+
 int sw_sinks_open(struct sw_sinks *sinks, const struct sw_options *options, struct sw_fault *fault)
 {
 	for (size_t i = 0; kinds[i].open; i++) {
@@ -46,7 +72,7 @@ int sw_sinks_open(struct sw_sinks *sinks, const struct sw_options *options, stru
 		if (data)
 			sw_sinks_add(sinks, kinds[i].calls, data);
 	}
-	return 0;
+	return options->syslog ? open_syslog(sinks, options, fault) : 0;
 }
 
 int sw_sinks_start(struct sw_sinks *sinks, struct sw_trail *trail, struct sw_fault *fault)
@@ -61,6 +87,10 @@ int sw_sinks_start(struct sw_sinks *sinks, struct sw_trail *trail, struct sw_fau
 		if (!one->sink)
 			return -1;
 	}
+	if (sinks->syslog && sw_syslog_start(sinks->syslog, trail, first - 1, fault) < 0) {
+		sinks->syslog = NULL;
+		return -1;
+	}
 	return 0;
 }
 
@@ -73,6 +103,8 @@ void sw_sinks_stop(struct sw_sinks *sinks)
 		if (one->data && one->calls->close)
 			one->calls->close(one->data);
 	}
+	if (sinks)
+		sw_syslog_stop(sinks->syslog);
 	free(sinks);
 }
 
@@ -83,6 +115,14 @@ void sw_sinks_reopen(struct sw_sinks *sinks)
 			sw_sink_reopen(sinks->all[i].sink);
 }
 
+static struct sw_sink_state syslog_state(struct sw_sinks *sinks)
+{
+	struct sw_syslog_state state;
+
+	sw_syslog_state(sinks->syslog, &state);
+	return state.sink;
+}
+
 size_t sw_sinks_states(struct sw_sinks *sinks, struct sw_sink_state states[static SW_SINKS_MAX])
 {
 	size_t n = 0;
@@ -90,21 +130,34 @@ size_t sw_sinks_states(struct sw_sinks *sinks, struct sw_sink_state states[stati
 	for (size_t i = 0; i < sinks->n; i++)
 		if (sinks->all[i].sink)
 			sw_sink_state(sinks->all[i].sink, &states[n++]);
+	if (sinks->syslog)
+		states[n++] = syslog_state(sinks);
 	return n;
+}
+
+static void tell_change(const struct sw_sink_state *state, bool *failing,
+			void (*changed)(void *data, const struct sw_sink_state *state), void *data)
+{
+	if (state->failing != *failing)
+		changed(data, state);
+	*failing = state->failing;
 }
 
 void sw_sinks_check(struct sw_sinks *sinks,
 		    void (*changed)(void *data, const struct sw_sink_state *state), void *data)
 {
+	struct sw_sink_state state;
+
 	for (size_t i = 0; i < sinks->n; i++) {
 		struct one *one = &sinks->all[i];
-		struct sw_sink_state state;
 
 		if (!one->sink)
 			continue;
 		sw_sink_state(one->sink, &state);
-		if (state.failing != one->failing)
-			changed(data, &state);
-		one->failing = state.failing;
+		tell_change(&state, &one->failing, changed, data);
 	}
+	if (!sinks->syslog)
+		return;
+	state = syslog_state(sinks);
+	tell_change(&state, &sinks->syslog_failing, changed, data);
 }
