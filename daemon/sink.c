@@ -6,7 +6,7 @@
 
 #include "daemon/sink.h"
 
-#define BATCH_BYTES (256u << 10)
+#define BATCH_BYTES (1u << 20) /* a store writes fewer pages for each event in large batches */
 #define TICK_USEC 1000000u
 #define RETRY_USEC 1000000u
 

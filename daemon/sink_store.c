@@ -21,7 +21,8 @@ struct sw_store_sink {
 	struct sw_store *store; /* NULL: not open */
 	uint64_t instance, taken;
 	bool has_account;
-	bool failed; /* this batch */
+	bool renewed; /* a damaged file was put aside: nobody knows which ids it had */
+	bool failed;  /* this batch */
 	char error[SW_STORE_ERROR_SIZE];
 	uint64_t tidied_ns; /* when last: CLOCK_MONOTONIC */
 	struct {
@@ -88,12 +89,13 @@ struct sw_store_sink *sw_store_sink_open(const char *path, const struct sw_store
 		*problem = strdup(sink->error);
 	else
 		note_size(sink);
+	sink->renewed = *problem != NULL;
 	return sink;
 }
 
 uint64_t sw_store_sink_last(const struct sw_store_sink *sink)
 {
-	if (sink->store)
+	if (sink->store && !sink->renewed)
 		return sw_store_last(sink->store);
 	/* A million events for each second of time: later starts begin higher, and JSON's numbers of 53
 	   bits have room for them. */

@@ -18,7 +18,8 @@ struct sw_store_sink;
 struct sw_store_sink *sw_store_sink_open(const char *path, const struct sw_store_limits *limits,
 					 gid_t readers, char **problem);
 
-/* Ids go on behind this. Of a store that could not be opened it is a number that none can have reached. */
+/* Ids go on behind this. Of a store that could not be opened, or is
+   new in the place of a damaged one, it is a number that none can have reached. */
 uint64_t sw_store_sink_last(const struct sw_store_sink *sink);
 
 /* The account of the kernel's maps (struct sw_head), before the thread starts. Returns how many events a

@@ -94,18 +94,21 @@ int sw_sinks_start(struct sw_sinks *sinks, struct sw_trail *trail, struct sw_fau
 	return 0;
 }
 
-void sw_sinks_stop(struct sw_sinks *sinks)
+uint64_t sw_sinks_stop(struct sw_sinks *sinks)
 {
+	uint64_t unwritten = 0;
+
 	for (size_t i = 0; sinks && i < sinks->n; i++) {
 		struct one *one = &sinks->all[i];
 
-		sw_sink_stop(one->sink);
+		unwritten += sw_sink_stop(one->sink);
 		if (one->data && one->calls->close)
 			one->calls->close(one->data);
 	}
 	if (sinks)
 		sw_syslog_stop(sinks->syslog);
 	free(sinks);
+	return unwritten;
 }
 
 void sw_sinks_reopen(struct sw_sinks *sinks)

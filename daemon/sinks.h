@@ -25,8 +25,9 @@ void sw_sinks_add(struct sw_sinks *sinks, const struct sw_sink_calls *calls, voi
 /* The threads begin, once privileges are dropped. 0 or -1. */
 int sw_sinks_start(struct sw_sinks *sinks, struct sw_trail *trail, struct sw_fault *fault);
 
-/* After sw_trail_close(): waits until they have written what there is. Frees all. NULL: nothing. */
-void sw_sinks_stop(struct sw_sinks *sinks);
+/* After sw_trail_close(): waits until they have written what there is, and returns how many events were not
+   written to one of them in the end. Frees all. NULL: nothing. */
+uint64_t sw_sinks_stop(struct sw_sinks *sinks);
 
 void sw_sinks_reopen(struct sw_sinks *sinks);
 

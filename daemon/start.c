@@ -235,8 +235,9 @@ static int open_store(struct sw_daemon *daemon, struct sw_fault *fault)
 		return 0;
 	if (asprintf(&daemon->store_path, "%s/" SW_STORE_NAME, options->state_dir) < 0)
 		daemon->store_path = NULL;
-	/* They could not come by the folder otherwise; where that fails it is told when they try. */
-	if (readers != (gid_t)-1 && chown(options->state_dir, (uid_t)-1, readers) < 0)
+	/* They could not come by the folder otherwise; and what is made in it later is theirs to read as well. */
+	if (readers != (gid_t)-1 && (chown(options->state_dir, (uid_t)-1, readers) < 0 ||
+				     chmod(options->state_dir, 02750) < 0))
 		sw_log(SW_LOG_WARNING, "cannot give %s to the group " READERS_GROUP ": %s",
 		       options->state_dir, strerror(errno));
 	if (daemon->store_path)
@@ -406,11 +407,16 @@ int sw_daemon_start(struct sw_daemon *daemon, struct sw_fault *fault)
 
 void sw_daemon_end(struct sw_daemon *daemon)
 {
+	uint64_t unwritten;
+
 	sw_control_close(daemon->control);
 	sw_metrics_http_close(daemon->metrics);
 	if (daemon->trail)
 		sw_trail_close(daemon->trail);
-	sw_sinks_stop(daemon->sinks);
+	unwritten = sw_sinks_stop(daemon->sinks);
+	if (unwritten)
+		sw_log(SW_LOG_WARNING, "%llu events could not be written in the end",
+		       (unsigned long long)unwritten);
 	sw_trail_free(daemon->trail);
 	sw_addresses_close(daemon->addresses);
 	sd_event_source_disable_unref(daemon->check_timer);

@@ -69,9 +69,9 @@ all_written() {
 }
 
 # The sums; what they are made of is shown.
-reconcile() { # REFUSED [EVENTS.json]
+reconcile() { # REFUSED [EVENTS.json [METRICS.txt]]
 	wait_for all_written "$1"
-	run "$top/tests/net/tools/ledger.py" "$D/status.json" "$D/state/events.db" ${2+"$2"}
+	run "$top/tests/net/tools/ledger.py" "$D/status.json" "$D/state/events.db" "${@:2}"
 	echo "$output" | tee /dev/fd/3
 	[ "$status" -eq 0 ]
 	[ "$(status_number refused)" -eq "$1" ]
@@ -81,12 +81,14 @@ refused() { # of storm's words
 	sed -n 's/^refused \([0-9]*\) other 0 .*/\1/p' <<<"$1"
 }
 
-@test "50,000 events a second for 30 s: counters, store and JSON agree to the last event" {
-	fresh --json-file "$D/events.json"
+@test "50,000 events a second for 30 s: counters, store, JSON and metrics agree to the last event" {
+	fresh --json-file "$D/events.json" --metrics "unix:$D/run/metrics"
 	run storm 50000 30
 	echo "# $output" >&3
 	[ -n "$(refused "$output")" ]
-	reconcile "$(refused "$output")" "$D/events.json"
+	wait_for all_written "$(refused "$output")"
+	curl -sS --max-time 60 --unix-socket "$D/run/metrics" http://localhost/metrics >"$D/metrics.txt"
+	reconcile "$(refused "$output")" "$D/events.json" "$D/metrics.txt"
 }
 
 @test "the same with the daemon stopped until the ring buffer is overrun" {

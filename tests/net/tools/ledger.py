@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Does every event that the kernel counted stand somewhere?
 
-    ledger.py STATUS.json STORE.db [EVENTS.jsonl]
+    ledger.py STATUS.json STORE.db [EVENTS.jsonl [METRICS.txt]]
 
 Prints one line of numbers, and a line for each sum that does not hold; exits 1 when there is one.
 """
@@ -48,6 +48,20 @@ if len(sys.argv) > 3:
     numbers.update(lines=lines, not_written=lost)
     expect("no line is there twice", len(ids), lines)
     expect("lines + not written = told", lines + lost, told)
+
+if len(sys.argv) > 4:
+    metric = {}
+    for line in open(sys.argv[4]):
+        if not line.startswith("#"):
+            name, number = line.rsplit(" ", 1)
+            metric.setdefault(name.split("{")[0], []).append((name, float(number)))
+    total = lambda family, part="": int(sum(value for name, value in metric[family] if part in name))
+    expect("metrics: events", total("smtpwall_events_total"), told)
+    expect("metrics: of the ring", total("smtpwall_ring_events_total"), counters["events"])
+    expect("metrics: lost", total("smtpwall_events_lost_total"), counters["lost"])
+    expect("metrics: suppressed", total("smtpwall_events_suppressed_total"), counters["suppressed"])
+    expect("metrics: refused", total("smtpwall_decisions_total", 'scope="host",decision="refused"'), counters["refused"])
+    expect("metrics: written to the store", total("smtpwall_sink_written_total", 'sink="store"'), recorded)
 
 print(" ".join(f"{name} {number}" for name, number in numbers.items()))
 for line in wrong:
