@@ -235,9 +235,8 @@ static int open_store(struct sw_daemon *daemon, struct sw_fault *fault)
 		return 0;
 	if (asprintf(&daemon->store_path, "%s/" SW_STORE_NAME, options->state_dir) < 0)
 		daemon->store_path = NULL;
-	/* They could not come by the folder otherwise; and what is made in it later is theirs to read as well. */
-	if (readers != (gid_t)-1 && (chown(options->state_dir, (uid_t)-1, readers) < 0 ||
-				     chmod(options->state_dir, 02750) < 0))
+	/* They could not come by the folder otherwise. */
+	if (readers != (gid_t)-1 && chown(options->state_dir, (uid_t)-1, readers) < 0)
 		sw_log(SW_LOG_WARNING, "cannot give %s to the group " READERS_GROUP ": %s",
 		       options->state_dir, strerror(errno));
 	if (daemon->store_path)
