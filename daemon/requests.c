@@ -262,8 +262,8 @@ static json_t *do_events(const struct request *request)
 	stream->end = next;
 	stream->wanted = true;
 	json_decref(stream->asked);
-	stream->asked = json_deep_copy(request->json);
-	sw_search_from_json(stream->asked, &stream->search);
+	/* The search borrows its texts; the request itself is not changed by being kept. */
+	stream->asked = json_incref((json_t *)request->json);
 	answer = done();
 	json_object_set_new(answer, "store", sw_json_text(daemon->store_path));
 	json_object_set_new(answer, "first", json_integer((json_int_t)first));
