@@ -47,10 +47,11 @@ WIRE_SRC := $(wildcard daemon/wire/*.c)
 AUDIT_SRC := $(wildcard daemon/audit/*.c)
 DAEMON_SRC := $(filter-out daemon/smtpwalld.c,$(wildcard daemon/*.c))
 CTL_SRC := $(filter-out ctl/smtpwall.c,$(wildcard ctl/*.c))
-SKEL := $(patsubst %.bpf.c,$B/%.skel.h,$(wildcard bpf/*.bpf.c tests/prog/*.bpf.c))
+SKEL := $(patsubst %.bpf.c,$B/%.skel.h,$(wildcard bpf/*.bpf.c tests/prog/*.bpf.c tests/bench/*.bpf.c))
 TEST_SRC := $(filter-out %.bpf.c,$(wildcard tests/unit/*.c tests/prog/*.c))
+BENCH_SRC := $(filter-out %.bpf.c,$(wildcard tests/bench/*.c))
 TESTS := $(patsubst %.c,$B/%,$(call mains,$(TEST_SRC)))
-BENCH := $(patsubst %.c,$B/%,$(wildcard tests/bench/*.c))
+BENCH := $(patsubst %.c,$B/%,$(call mains,$(BENCH_SRC)))
 FUZZERS := $(patsubst %.c,$B/%,$(wildcard tests/fuzz/*.c))
 archives := $B/policy.a $B/wire.a $B/audit.a $B/daemon.a $B/ctl.a
 
@@ -89,11 +90,12 @@ $B/%.skel.h: $B/%.bpf.o
 	$(quiet)$(BPFTOOL) gen skeleton $< name sw_$(*F) > $@.tmp && mv $@.tmp $@
 
 # Before the first build nothing says yet who reads the skeletons.
-$(call obj,$(wildcard daemon/load*.c) $(filter tests/prog/%,$(TEST_SRC)) tests/bench/elsewhere.c) $(patsubst %.c,$B/fuzz/%.o,$(DAEMON_SRC)): | $(SKEL)
+$(call obj,$(wildcard daemon/load*.c) $(filter tests/prog/%,$(TEST_SRC)) $(BENCH_SRC)) $(patsubst %.c,$B/fuzz/%.o,$(DAEMON_SRC)): | $(SKEL)
 
 helpers = $(call obj,$(filter-out $(call mains,$(TEST_SRC)),$(filter tests/$(1)/%,$(TEST_SRC))))
 $(filter $B/tests/unit/%,$(TESTS)): $(call helpers,unit)
-$(filter $B/tests/prog/%,$(TESTS)) $B/tests/bench/elsewhere: $(call helpers,prog)
+$(filter $B/tests/prog/%,$(TESTS)) $(BENCH): $(call helpers,prog)
+$(BENCH): $(call obj,$(filter-out $(call mains,$(BENCH_SRC)),$(BENCH_SRC)))
 $(TESTS) $(BENCH): $B/%: $B/%.o $(archives)
 	$(call say,LD,$@)
 	$(quiet)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) \
