@@ -39,9 +39,15 @@ struct sw_caller {
 	char cgroup[SW_NAME_MAX]; /* relative to the guarded cgroup, "/" is itself */
 };
 
-/* A connection to a guarded port that was let through, or one that this machine answers: value of the map
-   `flows`, the key is the socket's cookie. Times are CLOCK_BOOTTIME. */
+#define SW_FLOWS_MAX 8192 /* elements of the map `flows` */
+#define SW_FLOW_WAYS 4    /* of them that a connection may lie in, one beside the other */
+
+/* A connection to a guarded port that was let through, or one that this machine answers. Times are
+   CLOCK_BOOTTIME. */
 struct sw_flow {
+	__u32 lock; /* struct bpf_spin_lock, in the map `flows` alone; readers outside of the kernel see 0 */
+	__u32 element; /* 1 + its place in the map; 0: none yet */
+	__u64 cookie;  /* of the socket; 0: the element is free */
 	__u64 opened_ns;
 	__u64 changed_ns;     /* last change of state */
 	__u64 ended_ns;       /* 0: live */
@@ -62,7 +68,7 @@ struct sw_flow {
 	__u16 cipher;      /* likewise, TLS cipher suite number */
 	__u8 served; /* this machine answers: the caller is the server's owner, src its client, dst
 			and asked are what the client came to */
-	__u8 reserved[7];
+	__u8 reserved[15];
 	struct sw_caller caller;
 };
 
@@ -125,7 +131,7 @@ struct sw_event {
 #define SW_SIZE(type, size) static_assert(sizeof(type) == (size), #type " changed its layout")
 SW_SIZE(struct sw_caller, 560);
 SW_SIZE(struct sw_event, 704);
-SW_SIZE(struct sw_flow, 56 + 48 + 16 + 560);
+SW_SIZE(struct sw_flow, 16 + 56 + 48 + 24 + 560);
 SW_SIZE(struct sw_sample, 16);
 #undef SW_SIZE
 #endif

@@ -19,25 +19,16 @@
 
 /* ---- before there is a socket for it ---- */
 
-/* The listener's memory lends room for the names of its owner; another packet may use it just now. */
 static __noinline void sw_report_knock(struct bpf_sock *sk, const struct sw_report *report,
 				       __u64 guarded)
 {
-	struct sw_sock *st = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	struct sw_who who = {};
+	struct sw_scratch *scratch = sw_scratch_take();
 
-	if (st && __sync_lock_test_and_set(&st->busy, 1)) {
-		sw_count(SW_COUNT_SUPPRESSED);
-		return;
-	}
-	if (st) {
-		sw_caller_clear(st);
-		sw_identify_owner(st, sk, &who);
-		st->flow.caller.flags = SW_CALLER_SERVER;
-	}
-	sw_emit(report, st, &who, guarded);
-	if (st)
-		__sync_lock_test_and_set(&st->busy, 0);
+	if (scratch)
+		sw_identify_server(scratch, sk);
+	sw_emit(report, scratch, guarded);
+	if (scratch)
+		sw_scratch_leave(scratch);
 }
 
 /* A SYN that a rule, or the want of one, drops. Connections are counted by them: each that is sent again counts. */

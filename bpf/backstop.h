@@ -125,37 +125,22 @@ SW_INLINE void sw_note_existing(struct bpf_sock *sk, __u32 port)
 }
 
 /*
- * Who sent it. A raw socket sends in the context of its owner, so the running task is to blame. What
- * a TCP socket sends may be a timer's doing: only the socket's owner is told. Returns whether this
- * packet may be reported: another one of the same socket may be just now, with the same memory.
+ * Who sent it. A raw socket sends in the context of its owner, so the running task is to blame. What a TCP socket
+ * sends may be a timer's doing: only the socket's owner is told. Without a socket nobody is.
  */
-SW_INLINE int sw_blame(const struct sw_out *out, struct sw_sock *st, struct sw_who *who)
-{
-	if (__sync_lock_test_and_set(&st->busy, 1))
-		return 0;
-	if (out->tcp) {
-		sw_caller_clear(st);
-		sw_identify_owner(st, out->sk, who);
-	} else {
-		sw_identify(st, out->sk, who);
-	}
-	return 1;
-}
-
 SW_INLINE void sw_report_packet(const struct sw_out *out, const struct sw_report *report)
 {
-	struct sw_who who = {};
-	struct sw_sock *st = 0;
+	struct sw_scratch *scratch = out->sk ? sw_scratch_take() : 0;
 
-	if (out->sk)
-		st = bpf_sk_storage_get(&sockets, out->sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (st && !sw_blame(out, st, &who)) {
-		sw_count(SW_COUNT_SUPPRESSED);
-		return;
+	if (scratch && out->tcp) {
+		sw_caller_clear(scratch);
+		sw_identify_owner(scratch, out->sk);
+	} else if (scratch) {
+		sw_identify(scratch, out->sk);
 	}
-	sw_emit(report, st, &who, out->guarded);
-	if (st)
-		__sync_lock_test_and_set(&st->busy, 0);
+	sw_emit(report, scratch, out->guarded);
+	if (scratch)
+		sw_scratch_leave(scratch);
 }
 
 /*
@@ -244,14 +229,37 @@ static __noinline int sw_walk_packet(struct sw_out *out)
 	return reason ? sw_refuse_packet(out, &packet, port, reason) : SW_SKB_PASS;
 }
 
+/* A packet that has to do with a port that a rule names, or that cannot be told at a glance. */
+static __noinline int sw_backstop_guarded(struct __sk_buff *skb, const struct sw_head *at,
+					  __u32 slot, int port)
+{
+	struct bpf_sock *sk = skb->sk;
+	__u32 socket_port = sk ? bpf_ntohs(sk->dst_port) : 0;
+	struct sw_out out = {.skb = skb, .guarded = at->cgroup_id, .slot = slot};
+	struct sw_sock *st;
+
+	out.policy = &at->slot[slot & 1];
+	out.sk = sk ? bpf_sk_fullsock(sk) : 0;
+	out.tcp = out.sk && out.sk->type == SW_SOCK_STREAM && out.sk->protocol == SW_IPPROTO_TCP;
+	if (out.tcp && port == (int)socket_port) {
+		st = bpf_sk_storage_get(&sockets, out.sk, 0, 0);
+		if (st && sw_passed(st, port) && !sw_has_left(skb, out.sk, st)) /* connect() did */
+			return st->gated ? sw_gated_egress(skb, out.sk, st) : SW_SKB_PASS;
+	}
+	out.socket_port = out.tcp ? socket_port : 0;
+	if (sw_walk_packet(&out) == SW_SKB_DROP)
+		return SW_SKB_DROP;
+	/* What is not plain to see is for the gate to read as well. */
+	st = out.tcp ? bpf_sk_storage_get(&sockets, out.sk, 0, 0) : 0;
+	return st && st->gated ? sw_gated_egress(skb, out.sk, st) : SW_SKB_PASS;
+}
+
 SW_INLINE int sw_backstop(struct __sk_buff *skb)
 {
-	__u32 zero = 0, slot, socket_port;
+	__u32 zero = 0, slot;
 	struct sw_head *at = bpf_map_lookup_elem(&head, &zero);
 	struct bpf_sock *sk = skb->sk;
 	const struct sw_policy *policy;
-	struct sw_out out = {.skb = skb};
-	struct sw_sock *st;
 	int port = sw_glance(skb), served;
 
 	if (!at)
@@ -262,27 +270,11 @@ SW_INLINE int sw_backstop(struct __sk_buff *skb)
 		if (served != SW_NOT_SERVED)
 			return served;
 	}
-	socket_port = sk ? bpf_ntohs(sk->dst_port) : 0;
-	if (port != SW_GLANCE_ODD && !(port >= 0 && sw_guarded(policy, port)) &&
-	    !sw_guarded(policy, socket_port)) /* no rule names these ports */
-		return at->elsewhere ? sw_elsewhere_leaves(skb, at) : SW_SKB_PASS;
-
-	out.sk = sk ? bpf_sk_fullsock(sk) : 0;
-	out.tcp = out.sk && out.sk->type == SW_SOCK_STREAM && out.sk->protocol == SW_IPPROTO_TCP;
-	if (out.tcp && port == (int)socket_port) {
-		st = bpf_sk_storage_get(&sockets, out.sk, 0, 0);
-		if (st && sw_passed(st, port) && !sw_has_left(skb, out.sk, st)) /* connect() did */
-			return st->gated ? sw_gated_egress(skb, out.sk, st) : SW_SKB_PASS;
-	}
-	out.policy = policy;
-	out.guarded = at->cgroup_id;
-	out.slot = slot;
-	out.socket_port = out.tcp ? socket_port : 0;
-	if (sw_walk_packet(&out) == SW_SKB_DROP)
-		return SW_SKB_DROP;
-	/* What is not plain to see is for the gate to read as well. */
-	st = out.tcp ? bpf_sk_storage_get(&sockets, out.sk, 0, 0) : 0;
-	return st && st->gated ? sw_gated_egress(skb, out.sk, st) : SW_SKB_PASS;
+	if (port == SW_GLANCE_ODD || (port >= 0 && sw_guarded(policy, port)) ||
+	    (sk && sw_guarded(policy, bpf_ntohs(sk->dst_port))))
+		return sw_backstop_guarded(skb, at, slot, port);
+	/* no rule names these ports */
+	return at->elsewhere ? sw_elsewhere_leaves(skb, at) : SW_SKB_PASS;
 }
 
 #endif

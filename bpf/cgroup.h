@@ -13,7 +13,7 @@
 #define SW_CGROUP_DEPTH_MAX 64
 
 struct sw_climb {
-	struct sw_sock *st;
+	struct sw_scratch *scratch;
 	struct cgroup *cgroup;
 	__u64 stop; /* id of the guarded cgroup */
 };
@@ -31,18 +31,18 @@ SW_INLINE struct kernfs_node *sw_ancestor(const struct cgroup *cgroup, __u32 lev
 /* From the caller's cgroup upwards: where is the guarded one? */
 static long sw_climb_step(__u32 index, struct sw_climb *climb)
 {
-	struct sw_sock *st = climb->st;
-	struct kernfs_node *node = sw_ancestor(climb->cgroup, st->level);
+	struct sw_scratch *scratch = climb->scratch;
+	struct kernfs_node *node = sw_ancestor(climb->cgroup, scratch->level);
 
 	(void)index;
-	if (!st->level || BPF_CORE_READ(node, id) == climb->stop)
+	if (!scratch->level || BPF_CORE_READ(node, id) == climb->stop)
 		return 1;
-	st->level--;
+	scratch->level--;
 	return 0;
 }
 
 /* Does the component of `length` at path[at] end in ".slice"? */
-SW_INLINE int sw_is_slice(const struct sw_sock *st, __u64 at, __u64 length)
+SW_INLINE int sw_is_slice(const struct sw_scratch *scratch, __u64 at, __u64 length)
 {
 	static const char slice[] = ".slice";
 	__u64 end = at + length - (sizeof(slice) - 1);
@@ -52,37 +52,37 @@ SW_INLINE int sw_is_slice(const struct sw_sock *st, __u64 at, __u64 length)
 	end &= SW_NAME_MAX - 1;
 #pragma unroll
 	for (int i = 0; i < (int)sizeof(slice) - 1; i++)
-		same &= st->cgroup.path[end + i] == slice[i];
+		same &= scratch->cgroup.path[end + i] == slice[i];
 	return same;
 }
 
 /* Downwards from the guarded cgroup: puts "name/" behind what is there. */
 static long sw_descend_step(__u32 index, struct sw_climb *climb)
 {
-	struct sw_sock *st = climb->st;
-	__u64 at = st->offset, length;
-	struct kernfs_node *node = sw_ancestor(climb->cgroup, st->level + 1 + index);
+	struct sw_scratch *scratch = climb->scratch;
+	__u64 at = scratch->offset, length;
+	struct kernfs_node *node = sw_ancestor(climb->cgroup, scratch->level + 1 + index);
 	long written;
 
 	SW_OPAQUE(at);
 	at &= SW_NAME_MAX - 1;
-	written = bpf_probe_read_kernel_str(&st->cgroup.path[at], SW_NAME_MAX,
+	written = bpf_probe_read_kernel_str(&scratch->cgroup.path[at], SW_NAME_MAX,
 					    BPF_CORE_READ(node, name));
 	/* `written` counts the NUL, whose place the slash takes; a NUL must fit behind the whole. */
 	if (written <= 1 || at + written >= SW_NAME_MAX) {
-		st->flow.caller.flags |= SW_CALLER_CGROUP_LONG;
+		scratch->cgroup_flags = SW_CALLER_CGROUP_LONG;
 		return 1;
 	}
 	length = written - 1;
-	if (!st->unit_length && !sw_is_slice(st, at, length)) {
-		st->unit_at = at;
-		st->unit_length = length;
+	if (!scratch->unit_length && !sw_is_slice(scratch, at, length)) {
+		scratch->unit_at = at;
+		scratch->unit_length = length;
 	}
 	at += length;
 	SW_OPAQUE(at);
 	at &= SW_NAME_MAX - 1;
-	st->cgroup.path[at] = '/';
-	st->offset = at + 1;
+	scratch->cgroup.path[at] = '/';
+	scratch->offset = at + 1;
 	return 0;
 }
 
@@ -90,42 +90,55 @@ static long sw_descend_step(__u32 index, struct sw_climb *climb)
  * The cgroup's path from the guarded one down, "/a/b", in caller.cgroup. A caller outside the guarded
  * cgroup (it was moved after it made the socket) has its path told from the root.
  */
-SW_INLINE void sw_identify_cgroup(struct sw_sock *st, const struct sw_who *who, __u64 guarded)
+static __noinline void sw_name_cgroup(struct sw_scratch *scratch, __u64 guarded)
 {
-	struct cgroup *cgroup = who->cgroup;
-	struct sw_climb climb = {.st = st, .cgroup = cgroup, .stop = guarded};
+	struct cgroup *cgroup = (struct cgroup *)(unsigned long)scratch->cgroup_at;
+	struct sw_climb climb = {.scratch = scratch, .cgroup = cgroup, .stop = guarded};
 	__u32 level = BPF_CORE_READ(cgroup, level);
 	__u64 length;
 
-	if (st->have & SW_HAVE_CGROUP)
-		return;
-	st->have |= SW_HAVE_CGROUP;
-	__builtin_memset(&st->cgroup, 0, sizeof(st->cgroup));
-	st->cgroup.path[0] = '/';
-	st->offset = 1;
+	scratch->cgroup_flags = 0;
+	scratch->unit_at = scratch->unit_length = 0;
+	__builtin_memset(&scratch->cgroup, 0, sizeof(scratch->cgroup));
+	__builtin_memset(scratch->caller.cgroup, 0, sizeof(scratch->caller.cgroup));
+	scratch->cgroup.path[0] = '/';
+	scratch->offset = 1;
 	if (!cgroup || level > SW_CGROUP_DEPTH_MAX) {
-		st->flow.caller.flags |= SW_CALLER_CGROUP_LONG;
+		scratch->cgroup_flags = SW_CALLER_CGROUP_LONG;
 		level = 0;
 	}
-	st->level = level;
+	scratch->level = level;
 	bpf_loop(SW_CGROUP_DEPTH_MAX, sw_climb_step, &climb, 0);
-	bpf_loop(level - st->level, sw_descend_step, &climb, 0);
+	bpf_loop(level - scratch->level, sw_descend_step, &climb, 0);
 	/* All but the slash at the end, unless it is the only one. */
-	length = st->offset;
-	st->cgroup_length = length > 1 ? length - 1 : 1;
-	length = st->cgroup_length;
+	length = scratch->offset;
+	scratch->cgroup_length = length > 1 ? length - 1 : 1;
+	length = scratch->cgroup_length;
 	SW_OPAQUE(length);
 	length &= SW_NAME_MAX - 1;
-	bpf_probe_read_kernel(st->flow.caller.cgroup, length, st->cgroup.path);
+	bpf_probe_read_kernel(scratch->caller.cgroup, length, scratch->cgroup.path);
+	scratch->named = cgroup ? scratch->caller.cgroup_id : 0;
+	scratch->named_below = guarded;
+}
+
+SW_INLINE void sw_identify_cgroup(struct sw_scratch *scratch, __u64 guarded)
+{
+	if (scratch->have & SW_HAVE_CGROUP)
+		return;
+	scratch->have |= SW_HAVE_CGROUP;
+	if (!scratch->named || scratch->named != scratch->caller.cgroup_id ||
+	    scratch->named_below != guarded)
+		sw_name_cgroup(scratch, guarded);
+	scratch->caller.flags |= scratch->cgroup_flags;
 }
 
 /* Both names. Not static, so that the verifier looks at it once by itself. */
-__noinline int sw_identify_names(struct sw_sock *st, const struct sw_who *who, __u64 guarded)
+__noinline int sw_identify_names(struct sw_scratch *scratch, __u64 guarded)
 {
-	if (!st || !who)
+	if (!scratch)
 		return -1;
-	sw_identify_exe(st, who);
-	sw_identify_cgroup(st, who, guarded);
+	sw_identify_exe(scratch);
+	sw_identify_cgroup(scratch, guarded);
 	return 0;
 }
 

@@ -106,27 +106,19 @@ SW_INLINE void sw_sock_begin(struct bpf_sock *sk, struct sw_sock *st, __u64 gene
 }
 
 /*
- * No memory to remember the connection, and none to find out who calls. It is refused, as the
- * backstop would not let its packets pass either; where everything is only recorded, both pass.
+ * No memory: to find out who calls, or to remember the connection. It is refused, as the backstop would not let
+ * its packets pass either; where everything is only recorded, both pass.
  */
-SW_INLINE int sw_connect_no_memory(struct bpf_sock_addr *ctx, struct sw_call *call,
-				   struct sw_report *report)
+SW_INLINE void sw_decide_no_memory(const struct sw_call *call, const struct sw_report *report,
+				   struct sw_decision *decision)
 {
-	struct sw_decision decision = {
-		.verdict = SW_VERDICT_REJECT, .reason = SW_REASON_TABLE_FULL, .refuse = 1};
 	const struct sw_vec *rows = sw_rows_of_port(call->slot, report->dst_port);
+	int enforced = !rows || sw_rows_enforced(call->policy, rows);
 
-	if (rows && !sw_rows_enforced(call->policy, rows)) {
-		decision.verdict = SW_VERDICT_AUDIT;
-		decision.refuse = 0;
-	}
-	(void)ctx;
-	sw_count_decision(&decision);
-	report->verdict = decision.verdict;
-	report->reason = decision.reason;
-	report->rule = SW_RULE_NONE;
-	sw_emit(report, 0, &call->who, call->guarded);
-	return decision.refuse ? sw_refuse() : SW_ADDR_PASS;
+	__builtin_memset(decision, 0, sizeof(*decision));
+	decision->verdict = enforced ? SW_VERDICT_REJECT : SW_VERDICT_AUDIT;
+	decision->reason = SW_REASON_TABLE_FULL;
+	decision->refuse = enforced;
 }
 
 /* Carries out a redirect, or a refusal that answers; egress and getpeername find in the storage what
@@ -177,65 +169,105 @@ SW_INLINE void sw_let_through(struct bpf_sock *sk, struct sw_sock *st, const str
 		sw_decide_refuse(decision, SW_VERDICT_REJECT, reason);
 }
 
-/* What is asked for, before anything is known of who asks. */
-SW_INLINE void sw_sock_ask(struct bpf_sock *sk, struct sw_sock *st, const struct sw_report *report)
+/* What is asked for, and who asks. */
+SW_INLINE void sw_sock_remember(struct bpf_sock *sk, struct sw_sock *st,
+				const struct sw_report *report, struct sw_call *call)
 {
 	sw_sock_begin(sk, st, report->generation);
-	st->cookie = report->cookie;
+	sw_identify_names(call->scratch, call->guarded);
+	__builtin_memcpy(&st->flow.caller, &call->scratch->caller, sizeof(st->flow.caller));
+	st->flow.cookie = report->cookie;
+	st->flow.rule = report->rule;
 	__builtin_memcpy(st->flow.asked, report->dst, sizeof(st->flow.asked));
 	__builtin_memcpy(st->flow.dst, report->dst, sizeof(st->flow.dst));
 	st->flow.asked_port = st->port = report->dst_port;
 }
 
-/* A connect of a TCP socket to a guarded port. */
-SW_INLINE int sw_connect_guarded(struct bpf_sock_addr *ctx, int socket6, struct sw_call *call,
-				 __u16 port)
+/* A connect that is not refused so far. Without memory for it, it is. */
+SW_INLINE void sw_connect_remember(struct bpf_sock_addr *ctx, int socket6, struct sw_call *call,
+				   struct sw_decision *decision, struct sw_report *report)
 {
-	struct sw_report report = {.kind = SW_EVENT_CONNECT, .dst_port = port};
-	struct sw_decision decision;
-	const struct sw_rule *rule;
+	const struct sw_rule *rule = sw_call_rule(call, report->rule);
 	struct bpf_sock *sk = ctx->sk;
 	struct sw_sock *st;
-	__u32 index;
+
+	st = sk ? bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE) : 0;
+	if (!st) {
+		sw_decide_no_memory(call, report, decision);
+		return;
+	}
+	sw_sock_remember(sk, st, report, call);
+	if (rule && !decision->port)
+		sw_let_through(sk, st, rule, decision);
+	if (rule && decision->port)
+		sw_redirect(ctx, socket6, st, rule, decision, report);
+	else
+		st->to_local = sw_only_local(call);
+	if (!decision->refuse)
+		sw_flow_begin(st, report->family);
+	SW_WRITE_ONCE(st->state, decision->refuse ? SW_SOCK_REFUSED : SW_SOCK_PASSED);
+}
+
+/* One that is refused needs no memory; what an earlier connect left must not let it through. */
+SW_INLINE void sw_connect_forget(struct bpf_sock_addr *ctx, __u64 generation)
+{
+	struct sw_sock *st = ctx->sk ? bpf_sk_storage_get(&sockets, ctx->sk, 0, 0) : 0;
+
+	if (!st)
+		return;
+	sw_sock_begin(ctx->sk, st, generation);
+	SW_WRITE_ONCE(st->state, SW_SOCK_REFUSED);
+}
+
+/* Who asks, and which rule says what about it. */
+SW_INLINE void sw_connect_decide(struct bpf_sock_addr *ctx, struct sw_call *call,
+				 struct sw_decision *decision, struct sw_report *report)
+{
+	struct sw_scratch *scratch = call->scratch;
+	__u32 index = SW_RULE_NONE;
+
+	__builtin_memcpy(scratch->asked, report->dst, sizeof(scratch->asked));
+	scratch->asked_port = report->dst_port;
+	sw_identify(scratch, ctx->sk);
+	sw_call_decide(call, decision, &index);
+	report->rule = index;
+}
+
+/* A connect of a TCP socket to a guarded port. */
+SW_INLINE int sw_connect_guarded(struct bpf_sock_addr *ctx, int socket6, struct sw_call *call,
+				 __u32 port)
+{
+	struct sw_report report = {
+		.kind = SW_EVENT_CONNECT, .dst_port = port, .rule = SW_RULE_NONE};
+	struct sw_decision decision;
 
 	sw_count(SW_COUNT_CONNECT);
-	if (!sk)
+	if (!ctx->sk)
 		return sw_refuse(); /* a connect without a socket: none is known to exist */
 	report.generation = call->policy->generation;
 	report.cookie = bpf_get_socket_cookie(ctx);
 	sw_user_addr(ctx, socket6, report.dst);
-	sw_socket_src(sk, socket6, &report);
+	sw_socket_src(ctx->sk, socket6, &report);
 	call->ipv4 = sw_addr_is_ipv4(report.dst);
 	report.family = call->ipv4 ? 4 : 6;
-	st = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	call->st = st;
-	if (!st)
-		return sw_connect_no_memory(ctx, call, &report);
-
-	sw_sock_ask(sk, st, &report);
-	sw_identify(st, sk, &call->who);
-	rule = sw_call_decide(call, &decision, &index);
-	st->flow.rule = index;
-	if (rule && !decision.refuse && !decision.port)
-		sw_let_through(sk, st, rule, &decision);
+	call->scratch = sw_scratch_take();
+	if (call->scratch)
+		sw_connect_decide(ctx, call, &decision, &report);
+	else
+		sw_decide_no_memory(call, &report, &decision);
+	if (call->scratch && !decision.refuse)
+		sw_connect_remember(ctx, socket6, call, &decision, &report);
+	else
+		sw_connect_forget(ctx, report.generation);
 	report.verdict = decision.verdict;
 	report.reason = decision.reason;
-	report.rule = index;
-	if (rule && decision.port)
-		sw_redirect(ctx, socket6, st, rule, &decision, &report);
-	else
-		st->to_local = sw_only_local(call);
-	if (!decision.refuse) {
-		sw_identify_names(st, &call->who, call->guarded);
-		sw_flow_begin(st, report.family);
-	}
-	SW_WRITE_ONCE(st->state, decision.refuse ? SW_SOCK_REFUSED : SW_SOCK_PASSED);
-
 	sw_count_decision(&decision);
-	if (rule)
-		sw_hit(call->slot, index);
+	if (report.rule < SW_RULES_MAX)
+		sw_hit(call->slot, report.rule);
 	if (decision.verdict != SW_VERDICT_ALLOW)
-		sw_emit(&report, st, &call->who, call->guarded);
+		sw_emit(&report, call->scratch, call->guarded);
+	if (call->scratch)
+		sw_scratch_leave(call->scratch);
 	return decision.refuse ? sw_refuse() : SW_ADDR_PASS;
 }
 

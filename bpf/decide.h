@@ -14,14 +14,13 @@
 #include "bpf/maps_host.h"
 #include "bpf/match.h"
 
-/* One decision. Only `st` points to something that changes while it is made. */
+/* One decision. Only `scratch` points to something that changes while it is made. */
 struct sw_call {
 	const struct sw_policy *policy;
-	struct sw_sock *st;
+	struct sw_scratch *scratch;
 	__u64 guarded; /* id of the guarded cgroup */
 	__u32 slot;
 	__u32 ipv4;
-	struct sw_who who;
 };
 
 SW_INLINE const struct sw_vec *sw_rows_of_name(__u32 slot, const void *name)
@@ -40,28 +39,28 @@ SW_INLINE const struct sw_vec *sw_rows_of_port(__u32 slot, __u16 port)
 
 static long sw_group_step(__u32 index, struct sw_call *call)
 {
-	struct group_info *groups = call->who.groups;
+	struct group_info *groups = (struct group_info *)(unsigned long)call->scratch->groups_at;
 	__u32 gid = 0;
 
 	bpf_probe_read_kernel(&gid, sizeof(gid), &groups->gid[index]);
-	sw_vec_or(&call->st->groups, sw_rows_of_id(call->slot, SW_DIM_GROUP, gid));
+	sw_vec_or(&call->scratch->groups, sw_rows_of_id(call->slot, SW_DIM_GROUP, gid));
 	return 0;
 }
 
 /* Effective group and supplementary ones. Returns whether all were looked at. */
 SW_INLINE int sw_find_groups(struct sw_call *call)
 {
-	struct group_info *groups = call->who.groups;
-	struct sw_sock *st = call->st;
+	struct group_info *groups = (struct group_info *)(unsigned long)call->scratch->groups_at;
+	struct sw_scratch *scratch = call->scratch;
 	__u32 n;
 
-	__builtin_memset(&st->groups, 0, sizeof(st->groups));
+	__builtin_memset(&scratch->groups, 0, sizeof(scratch->groups));
 	if (!groups)
 		return 0;
-	sw_vec_or(&st->groups, sw_rows_of_id(call->slot, SW_DIM_GROUP, st->flow.caller.gid));
+	sw_vec_or(&scratch->groups, sw_rows_of_id(call->slot, SW_DIM_GROUP, scratch->caller.gid));
 	n = BPF_CORE_READ(groups, ngroups);
 	if (n > SW_GROUPS_MAX) {
-		st->flow.caller.flags |= SW_CALLER_GROUPS_MANY;
+		scratch->caller.flags |= SW_CALLER_GROUPS_MANY;
 		return 0;
 	}
 	bpf_loop(n, sw_group_step, call, 0);
@@ -71,30 +70,30 @@ SW_INLINE int sw_find_groups(struct sw_call *call)
 static long sw_prefix_step(__u32 index, struct sw_call *call)
 {
 	void *inner = bpf_map_lookup_elem(&prefixes, &call->slot);
-	struct sw_sock *st = call->st;
+	struct sw_scratch *scratch = call->scratch;
 	__u64 at = index, family = !call->ipv4;
 	const __u32 *class;
 
 	SW_OPAQUE(at);
 	if (!inner || at >= sizeof(call->policy->lengths[0]))
 		return 1;
-	sw_prefix_cut(&st->prefix, call->policy->lengths[family & 1][at]);
-	class = bpf_map_lookup_elem(inner, &st->prefix);
+	sw_prefix_cut(&scratch->prefix, call->policy->lengths[family & 1][at]);
+	class = bpf_map_lookup_elem(inner, &scratch->prefix);
 	if (!class)
 		return 0;
-	st->class = *class;
+	scratch->class = *class;
 	return 1;
 }
 
 SW_INLINE const struct sw_vec *sw_find_prefix(struct sw_call *call)
 {
-	struct sw_sock *st = call->st;
+	struct sw_scratch *scratch = call->scratch;
 	__u64 class;
 
-	st->class = SW_CLASS_NONE;
-	__builtin_memcpy(st->prefix.addr, st->flow.asked, sizeof(st->flow.asked));
+	scratch->class = SW_CLASS_NONE;
+	__builtin_memcpy(scratch->prefix.addr, scratch->asked, sizeof(scratch->asked));
 	bpf_loop(call->policy->n_lengths[!call->ipv4], sw_prefix_step, call, 0);
-	class = st->class;
+	class = scratch->class;
 	if (class >= SW_CLASSES_MAX)
 		return 0;
 	return &call->policy->classes[class];
@@ -102,8 +101,8 @@ SW_INLINE const struct sw_vec *sw_find_prefix(struct sw_call *call)
 
 SW_INLINE const struct sw_vec *sw_find_local(struct sw_call *call)
 {
-	if (sw_is_loopback(call->st->flow.asked, call->ipv4) ||
-	    bpf_map_lookup_elem(&local, call->st->flow.asked))
+	if (sw_is_loopback(call->scratch->asked, call->ipv4) ||
+	    bpf_map_lookup_elem(&local, call->scratch->asked))
 		return &call->policy->local;
 	return 0;
 }
@@ -111,32 +110,33 @@ SW_INLINE const struct sw_vec *sw_find_local(struct sw_call *call)
 /* The key is "/a/b/": a match of a prefix then ends with a whole component. */
 SW_INLINE const struct sw_vec *sw_find_cgroup(struct sw_call *call)
 {
-	struct sw_sock *st = call->st;
+	struct sw_scratch *scratch = call->scratch;
 	void *inner = bpf_map_lookup_elem(&cgroups, &call->slot);
 	__u64 length;
 
-	sw_identify_cgroup(st, &call->who, call->guarded);
-	bpf_probe_read_kernel(st->cgroup.path, sizeof(st->cgroup.path), st->flow.caller.cgroup);
-	length = st->cgroup_length;
+	sw_identify_cgroup(scratch, call->guarded);
+	bpf_probe_read_kernel(scratch->cgroup.path, sizeof(scratch->cgroup.path),
+			      scratch->caller.cgroup);
+	length = scratch->cgroup_length;
 	if (length > 1) {
 		SW_OPAQUE(length);
 		length &= SW_NAME_MAX - 1;
-		st->cgroup.path[length] = '/';
+		scratch->cgroup.path[length] = '/';
 		length++;
 	}
-	st->cgroup.bits = length * 8;
-	return inner ? bpf_map_lookup_elem(inner, &st->cgroup) : 0;
+	scratch->cgroup.bits = length * 8;
+	return inner ? bpf_map_lookup_elem(inner, &scratch->cgroup) : 0;
 }
 
 SW_INLINE const struct sw_vec *sw_find_unit(struct sw_call *call)
 {
-	struct sw_sock *st = call->st;
+	struct sw_scratch *scratch = call->scratch;
 	__u64 at, length;
 
-	sw_identify_cgroup(st, &call->who, call->guarded);
-	__builtin_memset(&st->unit, 0, sizeof(st->unit));
-	at = st->unit_at;
-	length = st->unit_length;
+	sw_identify_cgroup(scratch, call->guarded);
+	__builtin_memset(&scratch->unit, 0, sizeof(scratch->unit));
+	at = scratch->unit_at;
+	length = scratch->unit_length;
 	if (!length)
 		return 0;
 	SW_OPAQUE(at);
@@ -145,50 +145,50 @@ SW_INLINE const struct sw_vec *sw_find_unit(struct sw_call *call)
 	length &= SW_NAME_MAX - 1;
 	if (at + length > SW_NAME_MAX)
 		return 0;
-	bpf_probe_read_kernel(st->unit.name, length, &st->flow.caller.cgroup[at]);
-	return sw_rows_of_name(call->slot, &st->unit);
+	bpf_probe_read_kernel(scratch->unit.name, length, &scratch->caller.cgroup[at]);
+	return sw_rows_of_name(call->slot, &scratch->unit);
 }
 
 SW_INLINE const struct sw_vec *sw_find_exe(struct sw_call *call, int *decided)
 {
-	struct sw_sock *st = call->st;
+	struct sw_scratch *scratch = call->scratch;
 
 	*decided = 0;
-	if (!call->who.file)
+	if (!scratch->file_at)
 		return 0;
-	sw_identify_exe(st, &call->who);
+	sw_identify_exe(scratch);
 	/* A file without a name on the host matches nothing; that is certain. */
 	*decided = 1;
-	if (st->flow.caller.flags & SW_CALLER_EXE_FOREIGN)
+	if (scratch->caller.flags & SW_CALLER_EXE_FOREIGN)
 		return 0;
-	*decided = !(st->flow.caller.flags & SW_CALLER_EXE_LONG);
-	return *decided ? sw_rows_of_name(call->slot, st->flow.caller.exe) : 0;
+	*decided = !(scratch->caller.flags & SW_CALLER_EXE_LONG);
+	return *decided ? sw_rows_of_name(call->slot, scratch->caller.exe) : 0;
 }
 
 /* ---- the decision ---- */
 
 SW_INLINE const struct sw_vec *sw_find(struct sw_call *call, __u32 dim, int *decided)
 {
-	struct sw_sock *st = call->st;
+	struct sw_scratch *scratch = call->scratch;
 	const struct sw_vec *found;
 
 	*decided = 1;
 	switch (dim) {
 	case SW_DIM_USER:
-		return sw_rows_of_id(call->slot, SW_DIM_USER, st->flow.caller.uid);
+		return sw_rows_of_id(call->slot, SW_DIM_USER, scratch->caller.uid);
 	case SW_DIM_GROUP:
 		*decided = sw_find_groups(call);
-		return &st->groups;
+		return &scratch->groups;
 	case SW_DIM_DST:
 		return sw_find_prefix(call);
 	case SW_DIM_CGROUP:
 		found = sw_find_cgroup(call);
-		*decided = !(st->flow.caller.flags & SW_CALLER_CGROUP_LONG);
+		*decided = !(scratch->caller.flags & SW_CALLER_CGROUP_LONG);
 		return found;
 	case SW_DIM_UNIT:
 		found = sw_find_unit(call);
 		/* The topmost component may be known although the path is too long. */
-		*decided = st->unit_length || !(st->flow.caller.flags & SW_CALLER_CGROUP_LONG);
+		*decided = scratch->unit_length || !(scratch->caller.flags & SW_CALLER_CGROUP_LONG);
 		return found;
 	default:
 		return sw_find_exe(call, decided);
@@ -198,8 +198,8 @@ SW_INLINE const struct sw_vec *sw_find(struct sw_call *call, __u32 dim, int *dec
 /* Looks up what the first possible row asks about next. */
 static long sw_call_step(__u32 index, struct sw_call *call)
 {
-	struct sw_sock *st = call->st;
-	__u32 dim = sw_match_next(&st->match, call->policy);
+	struct sw_scratch *scratch = call->scratch;
+	__u32 dim = sw_match_next(&scratch->match, call->policy);
 	const struct sw_vec *found, *more = 0;
 	int decided;
 
@@ -209,42 +209,44 @@ static long sw_call_step(__u32 index, struct sw_call *call)
 	found = sw_find(call, dim, &decided);
 	if (dim == SW_DIM_DST)
 		more = sw_find_local(call);
-	sw_match_give(&st->match, call->policy, dim, found, more, decided);
+	sw_match_give(&scratch->match, call->policy, dim, found, more, decided);
 	return 0;
 }
 
 /* Does the row that decided fit this destination as `local`, and not by a prefix? */
 SW_INLINE int sw_only_local(const struct sw_call *call)
 {
-	struct sw_sock *st = call->st;
-	__u64 class = st->class;
-	__u32 row = st->match.row;
+	struct sw_scratch *scratch = call->scratch;
+	__u64 class = scratch->class;
+	__u32 row = scratch->match.row;
 
-	if (!(st->match.given >> SW_DIM_DST & 1) || row == SW_ROW_NONE ||
+	if (!(scratch->match.given >> SW_DIM_DST & 1) || row == SW_ROW_NONE ||
 	    !sw_vec_has(&call->policy->local, row))
 		return 0;
 	return class >= SW_CLASSES_MAX || !sw_vec_has(&call->policy->classes[class], row);
 }
 
-/* Which rule says what about the caller in st->flow.caller and the destination in st->flow.asked? */
-SW_INLINE const struct sw_rule *sw_call_decide(struct sw_call *call, struct sw_decision *decision,
-					       __u32 *rule)
+/* NULL: no rule. */
+SW_INLINE const struct sw_rule *sw_call_rule(const struct sw_call *call, __u32 rule)
 {
-	struct sw_sock *st = call->st;
-	const struct sw_rule *found = 0;
-	__u64 index;
+	__u64 index = rule;
 
-	sw_match_begin(&st->match, sw_rows_of_port(call->slot, st->flow.asked_port));
+	if (index >= SW_RULES_MAX)
+		return 0;
+	SW_OPAQUE(index);
+	index &= SW_RULES_MAX - 1;
+	return &call->policy->rules[index];
+}
+
+/* Which rule says what about the caller and the destination that the scratch holds? `rule`: its index. */
+SW_INLINE void sw_call_decide(struct sw_call *call, struct sw_decision *decision, __u32 *rule)
+{
+	struct sw_scratch *scratch = call->scratch;
+
+	sw_match_begin(&scratch->match, sw_rows_of_port(call->slot, scratch->asked_port));
 	bpf_loop(SW_DIM_MAX, sw_call_step, call, 0);
-	index = sw_match_rule(&st->match, call->policy);
-	*rule = index;
-	if (index < SW_RULES_MAX) {
-		SW_OPAQUE(index);
-		index &= SW_RULES_MAX - 1;
-		found = &call->policy->rules[index];
-	}
-	sw_decide(found, st->match.certain, call->ipv4, decision);
-	return found;
+	*rule = sw_match_rule(&scratch->match, call->policy);
+	sw_decide(sw_call_rule(call, *rule), scratch->match.certain, call->ipv4, decision);
 }
 
 #endif

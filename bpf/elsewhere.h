@@ -83,16 +83,16 @@ SW_INLINE int sw_is_hello(const __u8 *word)
  * Who sends it. The task that runs sends it if it holds the socket's lock: what the network does for a socket by
  * itself, in whoever's time, it does only while nobody holds it. Else the socket tells its owner.
  */
-SW_INLINE void sw_identify_sender(struct sw_sock *st, struct bpf_sock *sk, struct sw_who *who)
+SW_INLINE void sw_identify_sender(struct sw_scratch *scratch, struct bpf_sock *sk)
 {
 	struct sock *kernel_sk = (struct sock *)(unsigned long)sw_address(sk);
 
 	if (BPF_CORE_READ(kernel_sk, sk_lock.owned)) {
-		sw_identify(st, sk, who);
+		sw_identify(scratch, sk);
 		return;
 	}
-	sw_caller_clear(st);
-	sw_identify_owner(st, sk, who);
+	sw_caller_clear(scratch);
+	sw_identify_owner(scratch, sk);
 }
 
 static __noinline void sw_report_elsewhere(struct __sk_buff *skb, struct bpf_sock *sk,
@@ -109,21 +109,16 @@ static __noinline void sw_report_elsewhere(struct __sk_buff *skb, struct bpf_soc
 		.src_port = packet->src_port,
 		.dst_port = packet->dst_port,
 	};
-	struct sw_sock *st = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	struct sw_who who = {};
+	struct sw_scratch *scratch = sw_scratch_take();
 
 	sw_count(SW_COUNT_ELSEWHERE);
-	if (st && __sync_lock_test_and_set(&st->busy, 1)) {
-		sw_count(SW_COUNT_SUPPRESSED);
-		return;
-	}
 	__builtin_memcpy(report.src, packet->src, sizeof(report.src));
 	__builtin_memcpy(report.dst, packet->dst, sizeof(report.dst));
-	if (st)
-		sw_identify_sender(st, sk, &who);
-	sw_emit(&report, st, &who, at->cgroup_id);
-	if (st)
-		__sync_lock_test_and_set(&st->busy, 0);
+	if (scratch)
+		sw_identify_sender(scratch, sk);
+	sw_emit(&report, scratch, at->cgroup_id);
+	if (scratch)
+		sw_scratch_leave(scratch);
 }
 
 /* Takes what is new of the first five bytes. 1: they are all there; 0: more have to come; -1: they will not. */

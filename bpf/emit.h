@@ -132,9 +132,10 @@ SW_INLINE void sw_event_session(struct sw_event *event, const struct sw_sock *st
 	event->served = flow->served;
 }
 
-/* Returns 0, or -1 when there was no room. */
-static __noinline int sw_emit_now(const struct sw_report *report, const struct sw_sock *st,
-				  struct sw_limit *limit)
+/* `caller`: NULL: nobody is known. `st`: of the socket, for what is told of a connection that was let through; else
+   NULL. Returns 0, or -1 when there was no room. */
+static __noinline int sw_emit_now(const struct sw_report *report, const struct sw_caller *caller,
+				  const struct sw_sock *st, struct sw_limit *limit)
 {
 	__u64 now = bpf_ktime_get_boot_ns();
 	struct sw_event *event;
@@ -149,7 +150,7 @@ static __noinline int sw_emit_now(const struct sw_report *report, const struct s
 		sw_count(SW_COUNT_LOST);
 		return -1;
 	}
-	sw_event_fill(event, report, st ? &st->flow.caller : 0, now, suppressed);
+	sw_event_fill(event, report, caller, now, suppressed);
 	if (st && (report->kind == SW_EVENT_GATE || report->kind == SW_EVENT_SERVE))
 		sw_event_gate(event, st);
 	if (st && report->kind == SW_EVENT_SESSION)
@@ -160,23 +161,21 @@ static __noinline int sw_emit_now(const struct sw_report *report, const struct s
 }
 
 /*
- * Reports, unless the limiter holds it back. `st` is the socket's memory with the cheap part of the
- * caller in it; the names are completed here, as only what is reported needs them. It may be NULL:
- * there was no memory, and the event tells the verdict alone.
+ * Reports, unless the limiter holds it back. The cheap part of the caller is in `scratch`; the names are completed
+ * here, as only what is reported needs them. It may be NULL: there was none, and the event tells the verdict alone.
  */
-SW_INLINE void sw_emit(const struct sw_report *report, struct sw_sock *st, const struct sw_who *who,
-		       __u64 guarded)
+SW_INLINE void sw_emit(const struct sw_report *report, struct sw_scratch *scratch, __u64 guarded)
 {
-	struct sw_limit *limit = sw_limit_of(report, st ? &st->flow.caller : 0);
+	struct sw_limit *limit = sw_limit_of(report, scratch ? &scratch->caller : 0);
 
-	if (limit && !sw_limit_permits(limit, bpf_ktime_get_boot_ns())) {
+	if (limit && !sw_limit_permits(limit, bpf_ktime_get_coarse_ns())) {
 		__sync_fetch_and_add(&limit->suppressed, 1);
 		sw_count(SW_COUNT_SUPPRESSED);
 		return;
 	}
-	if (st)
-		sw_identify_names(st, who, guarded);
-	sw_emit_now(report, st, limit);
+	if (scratch)
+		sw_identify_names(scratch, guarded);
+	sw_emit_now(report, scratch ? &scratch->caller : 0, 0, limit);
 }
 
 #endif

@@ -12,11 +12,56 @@
 #include "bpf/kernel.h"
 #include "bpf/maps_host.h"
 
-SW_INLINE void sw_flow_store(const struct sw_sock *st)
+/* Nothing is lost with this element: free, of a connection that has ended, or what the same socket left. */
+SW_INLINE int sw_flow_is_free(const struct sw_flow *flow, __u64 cookie)
 {
-	__u64 cookie = st->cookie;
+	return !flow->cookie || flow->ended_ns || flow->cookie == cookie;
+}
 
-	bpf_map_update_elem(&flows, &cookie, &st->flow, BPF_ANY);
+/*
+ * A place for a new connection: the first where nothing is lost, else that of the one that nothing happened to for
+ * the longest. Cookies are given out in order, so each round through the sets begins with another element: what
+ * has ended stays for a round of all of them, and as a rule one element is looked at.
+ */
+SW_INLINE void sw_flow_place(struct sw_flow *of)
+{
+	__u32 sets = SW_FLOWS_MAX / SW_FLOW_WAYS, first = (__u32)(of->cookie / sets);
+	__u32 set = (__u32)of->cookie % sets * SW_FLOW_WAYS;
+	__u64 least = ~0ull;
+
+#pragma unroll
+	for (__u32 way = 0; way < SW_FLOW_WAYS; way++) {
+		__u32 at = set + (first + way) % SW_FLOW_WAYS;
+		const struct sw_flow *flow = bpf_map_lookup_elem(&flows, &at);
+
+		if (!flow)
+			continue;
+		if (sw_flow_is_free(flow, of->cookie)) {
+			of->element = at + 1;
+			return;
+		}
+		if (flow->changed_ns < least) {
+			least = flow->changed_ns;
+			of->element = at + 1;
+		}
+	}
+}
+
+/* In its place, unless another connection has that now. */
+SW_INLINE void sw_flow_store(struct sw_sock *st)
+{
+	__u32 at = st->flow.element - 1;
+	const struct sw_flow *there;
+
+	if (!st->flow.element) {
+		sw_flow_place(&st->flow);
+		at = st->flow.element - 1;
+	} else {
+		there = bpf_map_lookup_elem(&flows, &at);
+		if (there && there->cookie != st->flow.cookie)
+			return;
+	}
+	bpf_map_update_elem(&flows, &at, &st->flow, BPF_F_LOCK);
 }
 
 /* What connect() knows. The caller's names are in st->flow already. */
@@ -24,6 +69,7 @@ SW_INLINE void sw_flow_begin(struct sw_sock *st, __u8 family)
 {
 	struct sw_flow *flow = &st->flow;
 
+	flow->element = 0;
 	flow->opened_ns = flow->changed_ns = bpf_ktime_get_boot_ns();
 	flow->ended_ns = 0;
 	flow->sent = flow->received = 0;
@@ -108,7 +154,7 @@ static __noinline void sw_report_session(struct sw_sock *st)
 	const struct sw_flow *flow = &st->flow;
 	struct sw_report report = {
 		.generation = flow->generation,
-		.cookie = st->cookie,
+		.cookie = flow->cookie,
 		.kind = SW_EVENT_SESSION,
 		.verdict = st->redirected ? SW_VERDICT_REDIRECT : SW_VERDICT_ALLOW,
 		.reason = flow->reason,
@@ -127,7 +173,7 @@ static __noinline void sw_report_session(struct sw_sock *st)
 		report.new_port = flow->dst_port;
 	}
 	sw_count(SW_COUNT_SESSIONS);
-	sw_emit_now(&report, st, 0);
+	sw_emit_now(&report, &flow->caller, st, 0);
 }
 
 /* Only sockets that asked for it are told about, ours and those of other programs. */

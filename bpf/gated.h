@@ -104,7 +104,7 @@ static __noinline void sw_report_gate(struct sw_sock *st)
 {
 	struct sw_report report = {
 		.generation = st->flow.generation,
-		.cookie = st->cookie,
+		.cookie = st->flow.cookie,
 		.kind = st->state == SW_SOCK_SERVED ? SW_EVENT_SERVE : SW_EVENT_GATE,
 		.verdict = st->gated == SW_CONDEMNED ? SW_VERDICT_RESET : SW_VERDICT_AUDIT,
 		.reason = st->flow.reason,
@@ -118,7 +118,7 @@ static __noinline void sw_report_gate(struct sw_sock *st)
 		return;
 	__builtin_memcpy(report.src, st->flow.src, sizeof(report.src));
 	__builtin_memcpy(report.dst, st->flow.asked, sizeof(report.dst));
-	if (sw_emit_now(&report, st, 0))
+	if (sw_emit_now(&report, &st->flow.caller, st, 0))
 		__sync_lock_test_and_set(&st->told, 0);
 }
 
@@ -178,10 +178,10 @@ static __noinline void sw_gated_progress(struct bpf_sock *sk, struct sw_sock *st
 		return;
 	sw_flow_changes(st, gate, state);
 	if (state == SW_FLOW_HELLO_SENT)
-		sw_sample_client(gate, st->cookie);
+		sw_sample_client(gate, st->flow.cookie);
 	if (state == SW_FLOW_TLS) {
 		sw_count_of(st, SW_COUNT_TLS, SW_COUNT_SERVE_TLS);
-		sw_sample_server(gate, st->cookie);
+		sw_sample_server(gate, st->flow.cookie);
 	}
 	if (over)
 		bpf_sk_storage_delete(&gates, sk);

@@ -3,8 +3,9 @@
  * identity.h - who is calling: user, groups and executable, read from the kernel's own structs while
  * the caller waits in connect(), so that nothing can change in between. The cgroup: cgroup.h.
  *
- * Addresses of kernel objects are kept as plain numbers and read with bpf_probe_read_kernel(), which
- * answers zeros for what is not there. Programs run under RCU, so dentries, mounts, names and
+ * Where the verifier knows what a pointer leads to members are read in place. Elsewhere addresses of kernel
+ * objects are plain numbers, read with bpf_probe_read_kernel(), which costs ten times as much. Both answer zeros
+ * for what is not there. Programs run under RCU, so dentries, mounts, names and
  * credentials that were reachable are not freed meanwhile.
  */
 #ifndef SW_IDENTITY_H
@@ -12,15 +13,10 @@
 
 #include "bpf/kernel.h"
 #include "bpf/maps_host.h"
+#include "bpf/scratch.h"
 
 #define SW_WALK_MAX 160 /* steps of a path walk: names and mounts together */
-
-/* Kernel objects behind a caller. */
-struct sw_who {
-	struct file *file; /* of the executable; NULL: a worker, or unknown */
-	struct cgroup *cgroup;
-	struct group_info *groups; /* NULL: unknown */
-};
+#define SW_WALK_PLAIN 8 /* of these, how many are made in place */
 
 /* The verifier does no arithmetic on a pointer to a socket; what a helper copied is a number. */
 SW_INLINE __u64 sw_address(const void *pointer)
@@ -32,12 +28,11 @@ SW_INLINE __u64 sw_address(const void *pointer)
 	return address;
 }
 
-SW_INLINE void sw_caller_clear(struct sw_sock *st)
+/* The same by way of memory, for what is no pointer to a socket. */
+SW_INLINE __u64 sw_number(struct sw_scratch *scratch, const void *pointer)
 {
-	__builtin_memset(&st->flow.caller, 0, sizeof(st->flow.caller));
-	st->have = 0;
-	st->unit_at = 0;
-	st->unit_length = 0;
+	SW_WRITE_ONCE(scratch->mount, (unsigned long)pointer);
+	return SW_READ_ONCE(scratch->mount);
 }
 
 /*
@@ -45,77 +40,80 @@ SW_INLINE void sw_caller_clear(struct sw_sock *st)
  * its owner and its cgroup, nothing else is known. The inode is asked first: MPTCP copies the
  * owner there when a worker opens an additional subflow.
  */
-SW_INLINE void sw_identify_owner(struct sw_sock *st, const void *pointer, struct sw_who *who)
+SW_INLINE void sw_identify_owner(struct sw_scratch *scratch, const void *pointer)
 {
 	struct sock *sk = (struct sock *)(unsigned long)sw_address(pointer);
 	struct cgroup *cgroup = BPF_CORE_READ(sk, sk_cgrp_data.cgroup);
 	struct socket *socket = BPF_CORE_READ(sk, sk_socket);
-	struct sw_caller *caller = &st->flow.caller;
+	struct sw_caller *caller = &scratch->caller;
 
 	caller->flags = SW_CALLER_WORKER;
 	caller->uid = socket ? BPF_CORE_READ((struct socket_alloc *)socket, vfs_inode.i_uid.val)
 			     : BPF_CORE_READ(sk, sk_uid.val);
 	caller->gid = ~0u;
 	caller->cgroup_id = BPF_CORE_READ(cgroup, kn, id);
-	who->file = 0;
-	who->groups = 0;
-	who->cgroup = cgroup;
+	scratch->file_at = scratch->groups_at = 0;
+	scratch->cgroup_at = (unsigned long)cgroup;
+}
+
+/* Of a connection that a client made: nobody but the owner of the server's socket is known. */
+SW_INLINE void sw_identify_server(struct sw_scratch *scratch, const void *sk)
+{
+	sw_caller_clear(scratch);
+	sw_identify_owner(scratch, sk);
+	scratch->caller.flags = SW_CALLER_SERVER;
 }
 
 /*
  * The task that runs now, without names. 0, or -1 when it is a kernel thread, which acts for somebody
  * else. Threads of io_uring share the process's memory and credentials, so they count as the process.
  */
-SW_INLINE int sw_identify_task(struct sw_caller *caller, struct sw_who *who)
+SW_INLINE int sw_identify_task(struct sw_scratch *scratch)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
+	struct sw_caller *caller = &scratch->caller;
 	struct mm_struct *mm = task->mm;
 	struct file *file = mm ? mm->exe_file : 0;
 	const struct cred *cred = task->cred;
 	struct cgroup *cgroup;
 
-	bpf_probe_read_kernel(caller->comm, sizeof(caller->comm), &task->comm);
+	bpf_get_current_comm(caller->comm, sizeof(caller->comm));
 	caller->pid = task->tgid;
 	if (task->flags & SW_PF_KTHREAD || !file || !cred)
 		return -1;
 	caller->uid = cred->euid.val;
 	caller->gid = cred->egid.val;
-	who->file = file;
-	who->groups = BPF_CORE_READ(cred, group_info);
-	cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp);
-	who->cgroup = cgroup;
-	caller->cgroup_id = BPF_CORE_READ(cgroup, kn, id);
-	caller->exe_inode = BPF_CORE_READ(file, f_inode, i_ino);
+	scratch->file_at = (unsigned long)file;
+	scratch->groups_at = (unsigned long)cred->group_info;
+	cgroup = task->cgroups->dfl_cgrp;
+	scratch->cgroup_at = (unsigned long)cgroup;
+	caller->cgroup_id = cgroup->kn->id;
+	caller->exe_inode = file->f_inode->i_ino;
 	return 0;
 }
 
 /* The cheap part: everything but names. */
-SW_INLINE void sw_identify(struct sw_sock *st, const void *sk, struct sw_who *who)
+SW_INLINE void sw_identify(struct sw_scratch *scratch, const void *sk)
 {
-	sw_caller_clear(st);
-	if (sw_identify_task(&st->flow.caller, who))
-		sw_identify_owner(st, sk, who);
+	sw_caller_clear(scratch);
+	if (sw_identify_task(scratch))
+		sw_identify_owner(scratch, sk);
 }
 
 /* ---- executable ---- */
 
 /* A context on the stack may only hold what a loop does not change. */
 struct sw_walk {
-	struct sw_sock *st;
+	struct sw_scratch *scratch;
 };
 
 /* Puts "/name" before what is there. 0, or 1 when there is no room. */
-SW_INLINE int sw_walk_name(struct sw_sock *st, struct dentry *dentry)
+SW_INLINE int sw_walk_put(struct sw_scratch *scratch, __u64 length, const void *name)
 {
-	struct qstr name = {};
-	__u64 length, start;
+	__u64 start = scratch->offset;
 
-	name.len = BPF_CORE_READ(dentry, d_name.len);
-	name.name = BPF_CORE_READ(dentry, d_name.name);
-	length = name.len;
-	start = st->offset;
 	if (length >= SW_NAME_MAX || length + 1 > start) {
-		st->flow.caller.flags |= SW_CALLER_EXE_LONG;
+		scratch->caller.flags |= SW_CALLER_EXE_LONG;
 		return 1;
 	}
 	start -= length + 1;
@@ -123,10 +121,16 @@ SW_INLINE int sw_walk_name(struct sw_sock *st, struct dentry *dentry)
 	start &= SW_NAME_MAX - 1;
 	SW_OPAQUE(length);
 	length &= SW_NAME_MAX - 1;
-	st->path[start] = '/';
-	bpf_probe_read_kernel(&st->path[start + 1], length, name.name);
-	st->offset = start;
+	scratch->path[start] = '/';
+	bpf_probe_read_kernel(&scratch->path[start + 1], length, name);
+	scratch->offset = start;
 	return 0;
+}
+
+SW_INLINE int sw_walk_name(struct sw_scratch *scratch, struct dentry *dentry)
+{
+	return sw_walk_put(scratch, BPF_CORE_READ(dentry, d_name.len),
+			   BPF_CORE_READ(dentry, d_name.name));
 }
 
 /* The root of a filesystem has this name; what is in memory only has another. */
@@ -141,20 +145,20 @@ SW_INLINE int sw_is_slash(struct dentry *dentry)
 
 static long sw_walk_step(__u32 index, struct sw_walk *walk)
 {
-	struct sw_sock *st = walk->st;
-	struct dentry *dentry = (struct dentry *)(unsigned long)st->dentry, *parent;
-	struct mount *mount = (struct mount *)(unsigned long)st->mount, *above;
+	struct sw_scratch *scratch = walk->scratch;
+	struct dentry *dentry = (struct dentry *)(unsigned long)scratch->dentry, *parent;
+	struct mount *mount = (struct mount *)(unsigned long)scratch->mount, *above;
 
 	(void)index;
-	if (st->dentry == st->root) {
+	if (scratch->dentry == scratch->root) {
 		above = BPF_CORE_READ(mount, mnt_parent);
 		if (!above || above == mount) {
-			st->done = 1;
+			scratch->done = 1;
 			return 1;
 		}
-		st->dentry = (unsigned long)BPF_CORE_READ(mount, mnt_mountpoint);
-		st->mount = (unsigned long)above;
-		st->root = (unsigned long)BPF_CORE_READ(above, mnt.mnt_root);
+		scratch->dentry = (unsigned long)BPF_CORE_READ(mount, mnt_mountpoint);
+		scratch->mount = (unsigned long)above;
+		scratch->root = (unsigned long)BPF_CORE_READ(above, mnt.mnt_root);
 		return 0;
 	}
 	parent = BPF_CORE_READ(dentry, d_parent);
@@ -162,14 +166,14 @@ static long sw_walk_step(__u32 index, struct sw_walk *walk)
 		/* In memory only, on a filesystem that is not the host's root, or moved out of a bind
 		   mount. Its name leads nowhere here, so it matches nothing. */
 		if (!sw_is_slash(dentry))
-			sw_walk_name(st, dentry);
-		st->flow.caller.flags |= SW_CALLER_EXE_FOREIGN;
-		st->done = 1;
+			sw_walk_name(scratch, dentry);
+		scratch->caller.flags |= SW_CALLER_EXE_FOREIGN;
+		scratch->done = 1;
 		return 1;
 	}
-	if (sw_walk_name(st, dentry))
+	if (sw_walk_name(scratch, dentry))
 		return 1;
-	st->dentry = (unsigned long)parent;
+	scratch->dentry = (unsigned long)parent;
 	return 0;
 }
 
@@ -178,7 +182,7 @@ SW_INLINE struct task_struct *sw_host_task(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 
-	return BPF_CORE_READ(task, thread_pid, numbers[0].ns, child_reaper);
+	return BPF_CORE_READ(task->thread_pid, numbers[0].ns, child_reaper);
 }
 
 /*
@@ -194,50 +198,71 @@ SW_INLINE struct task_struct *sw_host_task(void)
  * mail server that a service with PrivateTmp= starts keeps its name, a file that was bound over the
  * mail server's path has the name of where it really lies, and a container's has none.
  */
-SW_INLINE void sw_walk_begin(struct sw_sock *st, struct file *file)
+SW_INLINE void sw_walk_begin(struct sw_scratch *scratch, struct file *file)
 {
-	struct vfsmount *vfsmount = BPF_CORE_READ(file, f_path.mnt);
+	struct vfsmount *vfsmount = file->f_path.mnt;
 	struct task_struct *host = sw_host_task();
 	struct mount *mount;
 
-	mount = (struct mount *)((char *)vfsmount - bpf_core_field_offset(struct mount, mnt));
-	st->dentry = (unsigned long)BPF_CORE_READ(file, f_path.dentry);
+	mount = (struct mount *)(sw_number(scratch, vfsmount) -
+				 bpf_core_field_offset(struct mount, mnt));
 	if (BPF_CORE_READ(mount, mnt_ns) == BPF_CORE_READ(host, nsproxy, mnt_ns)) {
-		st->mount = (unsigned long)mount;
-		st->root = (unsigned long)BPF_CORE_READ(vfsmount, mnt_root);
+		scratch->mount = (unsigned long)mount;
+		scratch->root = (unsigned long)vfsmount->mnt_root;
 	} else {
-		st->mount = 0;
-		st->root = (unsigned long)BPF_CORE_READ(host, fs, root.dentry);
+		scratch->mount = 0;
+		scratch->root = (unsigned long)BPF_CORE_READ(host, fs, root.dentry);
 	}
-	st->offset = SW_NAME_MAX - 1;
-	st->done = 0;
+	scratch->offset = SW_NAME_MAX - 1;
+	scratch->done = 0;
 }
 
-/* Full path of the executable, in caller.exe. */
-SW_INLINE void sw_identify_exe(struct sw_sock *st, const struct sw_who *who)
+/* Names that stand below the root of the file's own mount, as far as they are few: nearly always all of them.
+   sw_walk_step() goes on from there. */
+SW_INLINE void sw_walk_plain(struct sw_scratch *scratch, struct dentry *dentry)
 {
-	struct sw_walk walk = {.st = st};
-	struct file *file = who->file;
+	for (int i = 0; i < SW_WALK_PLAIN; i++) {
+		struct dentry *parent = dentry->d_parent;
+
+		if ((unsigned long)dentry == scratch->root || parent == dentry)
+			break;
+		if (sw_walk_put(scratch, dentry->d_name.len, dentry->d_name.name)) {
+			scratch->done = 1;
+			break;
+		}
+		dentry = parent;
+	}
+	scratch->dentry = (unsigned long)dentry;
+}
+
+/* Full path of the executable, in caller.exe. Whoever has a file is the task that runs now. */
+SW_INLINE void sw_identify_exe(struct sw_scratch *scratch)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct sw_walk walk = {.scratch = scratch};
+	struct mm_struct *mm = task->mm;
+	struct file *file = mm ? mm->exe_file : 0;
 	struct dentry *dentry;
 	__u64 start;
 
-	if (st->have & SW_HAVE_EXE || !file)
+	if (scratch->have & SW_HAVE_EXE || !scratch->file_at || !file)
 		return;
-	st->have |= SW_HAVE_EXE;
-	dentry = BPF_CORE_READ(file, f_path.dentry);
-	if (!BPF_CORE_READ(dentry, d_hash.pprev) && BPF_CORE_READ(dentry, d_parent) != dentry)
-		st->flow.caller.flags |= SW_CALLER_EXE_DELETED;
+	scratch->have |= SW_HAVE_EXE;
+	dentry = file->f_path.dentry;
+	if (!dentry->d_hash.pprev && dentry->d_parent != dentry)
+		scratch->caller.flags |= SW_CALLER_EXE_DELETED;
 
-	/* The second half stays zero: it is what follows a name that is shorter than the key. */
-	__builtin_memset(st->path, 0, sizeof(st->path));
-	sw_walk_begin(st, file);
-	bpf_loop(SW_WALK_MAX, sw_walk_step, &walk, 0);
-	if (!st->done)
-		st->flow.caller.flags |= SW_CALLER_EXE_LONG;
-	start = st->offset;
+	sw_walk_begin(scratch, file);
+	sw_walk_plain(scratch, dentry);
+	if (!scratch->done)
+		bpf_loop(SW_WALK_MAX, sw_walk_step, &walk, 0);
+	if (!scratch->done)
+		scratch->caller.flags |= SW_CALLER_EXE_LONG;
+	start = scratch->offset;
 	SW_OPAQUE(start);
 	start &= SW_NAME_MAX - 1;
-	bpf_probe_read_kernel(st->flow.caller.exe, sizeof(st->flow.caller.exe), &st->path[start]);
+	bpf_probe_read_kernel(scratch->caller.exe, sizeof(scratch->caller.exe),
+			      &scratch->path[start]);
 }
 
 #endif

@@ -45,12 +45,9 @@ enum sw_gated_mark {
 	SW_CONDEMNED,   /* no payload leaves or arrives */
 };
 
-#define SW_HAVE_EXE 0x01
-#define SW_HAVE_CGROUP 0x02
-
 /*
- * Memory of one socket. connect() holds the socket's lock, so what is built here during a decision
- * has one writer, which a per-CPU area could not promise as programs may be preempted.
+ * Memory of one socket that was let through, or whose older connection was met. connect() holds the socket's lock;
+ * egress and ingress write to what each of them has for itself, and to words by compare and swap.
  */
 struct sw_sock {
 	/* What each packet asks. */
@@ -60,33 +57,52 @@ struct sw_sock {
 	__u8 state;     /* enum sw_sock_state */
 	__u8 redirected;
 
-	__u32 busy;     /* a packet's sender is being identified: raw sockets have no lock */
 	__u32 existing; /* 1 << 16 | port: counted as older than the policy */
-	__u32 have;     /* SW_HAVE_*: which names in flow.caller were looked for */
-	__u64 cookie;
-	struct sw_flow flow; /* what the map `flows` is given; the decision and who asked for it */
-
-	/* Of the violation that an event tells. */
-	__u8 verb, verb_length, mechanism, from_server;
-	__u32 interface;
-	__u32 told; /* the ring buffer took it */
-
+	__u32 told;     /* of the gate's violation: the ring buffer took it */
 	__u32 answered; /* not let through: sent to where it is told that it is refused */
+	/* Of the violation that an event tells. */
+	__u32 interface;
+	__u8 verb, verb_length, mechanism, from_server;
+	struct sw_flow flow; /* what the map `flows` is given; the decision and who asked for it */
+};
 
-	/* The rest serves one decision and means nothing after it. It lies here, not on the stack,
-	   for two reasons: 512 bytes are too few, and the verifier of 6.1 looks at a loop's body
-	   once only, so what a loop changes must be something whose value it does not know. */
+#define SW_HAVE_EXE 0x01
+#define SW_HAVE_CGROUP 0x02
+
+/*
+ * What finding out who calls and deciding needs, and nobody needs after it (scratch.h). It lies in a map, not on
+ * the stack, for two reasons: 512 bytes are too few, and the verifier of 6.1 looks at a loop's body once only, so
+ * what a loop changes must be something whose value it does not know.
+ */
+struct sw_scratch {
+	__u32 busy; /* taken */
+	__u32 have; /* SW_HAVE_*: which names in `caller` were looked for */
+	/* Addresses of kernel objects behind the caller. */
+	__u64 file_at;   /* struct file of the executable; 0: a worker, or unknown */
+	__u64 groups_at; /* struct group_info; 0: unknown */
+	__u64 cgroup_at; /* struct cgroup */
+	struct sw_caller caller;
+	/* Whose path is in caller.cgroup: what the last decision left is of use to the next one of that cgroup, as
+	   no cgroup is ever renamed, nor its id given to another. 0: nobody's. */
+	__u64 named,
+		named_below; /* ids of the cgroup, and of the guarded one that its path begins below */
+	__u32 cgroup_flags;         /* SW_CALLER_CGROUP_LONG, if that is so */
+	__u32 cgroup_length;        /* of caller.cgroup */
+	__u32 unit_at, unit_length; /* in caller.cgroup; length 0: there is no unit */
+	__u8 asked[16];             /* where to: address, and port in host order */
+	__u16 asked_port;
+	__u16 reserved[3];
 	struct sw_match match;
-	struct sw_vec groups;       /* rows of all groups found so far */
-	__u64 dentry, mount, root;  /* addresses of the path walk */
-	__u32 offset;               /* start of the path, or end of the cgroup's path, so far */
-	__u32 level;                /* cgroup: level that the path begins below */
-	__u32 done;                 /* the walk came to its end */
-	__u32 cgroup_length;        /* of flow.caller.cgroup */
-	__u32 unit_at, unit_length; /* in flow.caller.cgroup; length 0: there is no unit */
-	__u32 class;                /* of the destination, SW_CLASS_NONE: in no list */
+	struct sw_vec groups;      /* rows of all groups found so far */
+	__u64 dentry, mount, root; /* addresses of the path walk */
+	__u32 offset;              /* start of the path, or end of the cgroup's path, so far */
+	__u32 level;               /* cgroup: level that the path begins below */
+	__u32 done;                /* the walk came to its end */
+	__u32 class;               /* of the destination, SW_CLASS_NONE: in no list */
+	/* Right to left, its NUL in the middle. The second half is never written to: zeros are what follows a name
+	   that is shorter than the key. */
+	char path[2 * SW_NAME_MAX];
 	union {
-		char path[2 * SW_NAME_MAX]; /* right to left, its NUL in the middle */
 		struct {
 			struct sw_cgroup_key cgroup;
 			char slack[SW_NAME_MAX]; /* room that the verifier asks for */
@@ -97,6 +113,16 @@ struct sw_sock {
 };
 
 #define SW_CLASS_NONE 0xffffffffu
+
+/* One for each decision that is under way on a CPU: a program may be preempted by another one that decides as
+   well. None is free: as no memory, but that takes this many decisions in the middle of each other. */
+#define SW_SCRATCHES 8
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, SW_SCRATCHES);
+	__type(key, __u32);
+	__type(value, struct sw_scratch);
+} scratches SEC(".maps");
 
 /* Written by connect, and by sockops for clients that come to a server; read by every program; egress,
    ingress and sockops note how the connection goes. No memory for it: connect() is refused; a client's
@@ -163,13 +189,21 @@ struct {
 	__type(value, struct sw_greeted);
 } greeted SEC(".maps");
 
-/* Connections to guarded ports by socket cookie, for people: nothing is decided by it. Written by the
-   programs, read by the daemon. Full: the one that nothing happened to for the longest goes. */
+/* struct sw_flow, as the kernel wants its lock to be. */
+struct sw_flow_slot {
+	struct bpf_spin_lock lock;
+	__u8 rest[sizeof(struct sw_flow) - sizeof(struct bpf_spin_lock)];
+};
+
+/* Connections to guarded ports, for people: nothing is decided by it. Written by the programs, read by the
+   daemon, both under the lock of the element. A socket's places are the SW_FLOW_WAYS elements from
+   cookie % (n / SW_FLOW_WAYS) * SW_FLOW_WAYS on. Full: sw_flow_place(). An array, as a new key in a hash costs more
+   than all else in connect(). */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 8192);
-	__type(key, __u64);
-	__type(value, struct sw_flow);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SW_FLOWS_MAX);
+	__type(key, __u32);
+	__type(value, struct sw_flow_slot);
 } flows SEC(".maps");
 
 /* Events of one kind by one caller. */

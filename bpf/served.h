@@ -114,21 +114,32 @@ static __noinline void sw_served_no_memory(struct bpf_sock_ops *ctx, struct sw_r
 		sw_count(SW_COUNT_SERVE_REFUSED);
 		bpf_sock_ops_cb_flags_set(ctx, SW_UNREMEMBERED);
 	}
-	sw_emit_now(report, 0, 0);
+	sw_emit_now(report, 0, 0, 0);
+}
+
+/* The server's owner. Without a scratch nobody is known. */
+static __noinline void sw_served_owner(struct bpf_sock *sk, struct sw_caller *caller, __u64 guarded)
+{
+	struct sw_scratch *scratch = sw_scratch_take();
+
+	if (!scratch) {
+		caller->flags = SW_CALLER_SERVER;
+		caller->uid = caller->gid = ~0u;
+		return;
+	}
+	sw_identify_server(scratch, sk);
+	sw_identify_names(scratch, guarded);
+	bpf_probe_read_kernel(caller, sizeof(*caller), &scratch->caller);
+	sw_scratch_leave(scratch);
 }
 
 /* What is remembered of it. `state` is written last: packets may be looked at already. */
 SW_INLINE void sw_served_remember(struct bpf_sock *sk, struct sw_sock *st,
 				  const struct sw_report *report, __u64 guarded)
 {
-	struct sw_who who = {};
-
-	st->cookie = report->cookie;
+	st->flow.cookie = report->cookie;
 	st->interface = sk->bound_dev_if;
-	sw_caller_clear(st);
-	sw_identify_owner(st, sk, &who);
-	st->flow.caller.flags = SW_CALLER_SERVER;
-	sw_identify_names(st, &who, guarded);
+	sw_served_owner(sk, &st->flow.caller, guarded);
 	__builtin_memcpy(st->flow.dst, report->dst, sizeof(st->flow.dst));
 	__builtin_memcpy(st->flow.asked, report->dst, sizeof(st->flow.asked));
 	st->flow.asked_port = st->port = report->dst_port;

@@ -12,12 +12,12 @@
 /* What MPTCP keeps of a subflow. NULL: the socket is none. */
 SW_INLINE struct mptcp_subflow_context *sw_subflow(struct bpf_sock *sk)
 {
-	struct inet_connection_sock *icsk = (void *)(unsigned long)sw_address(sk);
+	struct tcp_sock *tcp = (void *)bpf_skc_to_tcp_sock(sk);
 
-	if (!bpf_core_type_exists(struct mptcp_subflow_context) ||
-	    !BPF_CORE_READ((struct tcp_sock *)icsk, is_mptcp))
+	if (!tcp || !bpf_core_type_exists(struct mptcp_subflow_context) || !tcp->is_mptcp)
 		return 0;
-	return BPF_CORE_READ(icsk, icsk_ulp_data);
+	return BPF_CORE_READ((struct inet_connection_sock *)(unsigned long)sw_address(sk),
+			     icsk_ulp_data);
 }
 
 /* Of an additional one. */

@@ -19,6 +19,7 @@ const char *const sw_map_names[SW_MAP_MAX] = {
 	[SW_MAP_CGROUPS] = "cgroups",
 	[SW_MAP_PREFIXES] = "prefixes",
 	[SW_MAP_LOCAL] = "local",
+	[SW_MAP_SCRATCHES] = "scratches",
 	[SW_MAP_SOCKETS] = "sockets",
 	[SW_MAP_GATES] = "gates",
 	[SW_MAP_SERVE_WORK] = "serve_work",

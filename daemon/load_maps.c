@@ -107,8 +107,22 @@ uint32_t sw_kernel_local_size(const struct sw_kernel *kernel)
 
 int sw_kernel_flow(struct sw_kernel *kernel, uint64_t cookie, struct sw_flow *flow)
 {
-	return bpf_map_lookup_elem(sw_map_fd(kernel, SW_MAP_FLOWS), &cookie, flow) < 0 ? -errno : 0;
+	uint32_t set = cookie % (SW_FLOWS_MAX / SW_FLOW_WAYS) * SW_FLOW_WAYS;
+	int fd = sw_map_fd(kernel, SW_MAP_FLOWS);
+	struct sw_flow found;
+
+	for (uint32_t at = set; at < set + SW_FLOW_WAYS; at++) {
+		if (bpf_map_lookup_elem_flags(fd, &at, &found, BPF_F_LOCK) < 0)
+			return -errno;
+		if (found.cookie == cookie) {
+			*flow = found;
+			return 0;
+		}
+	}
+	return -ENOENT;
 }
+
+#define FLOWS_AT_ONCE 256
 
 static int by_cookie(const void *a, const void *b)
 {
@@ -130,31 +144,42 @@ static size_t unique_flows(struct sw_flow_entry *entries, size_t n)
 	return kept;
 }
 
-/* Connections come and go meanwhile: one that goes is left out, and where the walk loses its place the
-   kernel begins anew, so it may meet some twice and must be ended. */
+/* Copies those of a stretch of the map that are connections behind each other. */
+static int take_flows(struct sw_kernel *kernel, uint32_t *from, struct sw_flow_entry *entries,
+		      struct sw_flow stretch[static FLOWS_AT_ONCE], size_t *n)
+{
+	DECLARE_LIBBPF_OPTS(bpf_map_batch_opts, opts, .elem_flags = BPF_F_LOCK);
+	uint32_t keys[FLOWS_AT_ONCE], count = FLOWS_AT_ONCE, next;
+
+	if (bpf_map_lookup_batch(sw_map_fd(kernel, SW_MAP_FLOWS), *from ? from : NULL, &next, keys,
+				 stretch, &count, &opts) < 0 &&
+	    errno != ENOENT)
+		return -errno;
+	for (uint32_t i = 0; i < count; i++)
+		if (stretch[i].cookie)
+			entries[(*n)++] = (struct sw_flow_entry){stretch[i].cookie, stretch[i]};
+	*from = next;
+	return count < FLOWS_AT_ONCE ? 0 : 1;
+}
+
 int sw_kernel_flows(struct sw_kernel *kernel, struct sw_flow_entry **entries, size_t *n)
 {
-	const uint32_t max = bpf_map__max_entries(kernel->maps[SW_MAP_FLOWS]);
+	sw_autofree struct sw_flow *stretch = malloc(FLOWS_AT_ONCE * sizeof(*stretch));
 	sw_autofree struct sw_flow_entry *all = NULL;
-	int fd = sw_map_fd(kernel, SW_MAP_FLOWS);
-	uint64_t key, *last = NULL;
-	size_t count = 0, room = 0;
+	size_t count = 0;
+	uint32_t from = 0;
+	int more = 1;
 
-	for (uint32_t i = 0; i < max && bpf_map_get_next_key(fd, last, &key) == 0; i++) {
-		if (count == room) {
-			size_t more = room ? room * 2 : 64;
-			struct sw_flow_entry *grown = realloc(all, more * sizeof(*all));
+	while (more > 0 && from < SW_FLOWS_MAX) {
+		struct sw_flow_entry *grown = realloc(all, (count + FLOWS_AT_ONCE) * sizeof(*all));
 
-			if (!grown)
-				return -ENOMEM;
-			all = grown;
-			room = more;
-		}
-		all[count].cookie = key;
-		if (bpf_map_lookup_elem(fd, &key, &all[count].flow) == 0)
-			count++;
-		last = &key;
+		if (!grown || !stretch)
+			return -ENOMEM;
+		all = grown;
+		more = take_flows(kernel, &from, all, stretch, &count);
 	}
+	if (more < 0)
+		return more;
 	*n = unique_flows(all, count);
 	*entries = sw_take(all);
 	return 0;

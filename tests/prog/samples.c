@@ -94,7 +94,15 @@ const uint8_t *fx_samples_memory(size_t *n)
 
 bool fx_flow(uint64_t cookie, struct sw_flow *flow)
 {
-	return !bpf_map_lookup_elem(bpf_map__fd(fx.skel->maps.flows), &cookie, flow);
+	uint32_t at = cookie % (SW_FLOWS_MAX / SW_FLOW_WAYS) * SW_FLOW_WAYS;
+
+	for (uint32_t end = at + SW_FLOW_WAYS; at < end; at++) {
+		if (bpf_map_lookup_elem(bpf_map__fd(fx.skel->maps.flows), &at, flow))
+			fx_fail("flows");
+		if (flow->cookie == cookie)
+			return true;
+	}
+	return false;
 }
 
 uint64_t fx_cookie(int fd)

@@ -120,7 +120,7 @@ static void replaces_an_older_version(void **state)
 {
 	static const char *const newer[] = {"link_ingress", "link_sockops", "sw_ingress",
 					    "sw_sockops",   "gates",        "flows",
-					    "samples"};
+					    "samples",      "scratches"};
 	struct sw_kernel *kernel autokernel = opened();
 	size_t size = (sizeof(struct sw_head) + 4095) / 4096 * 4096;
 	char path[128];
