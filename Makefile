@@ -96,10 +96,12 @@ helpers = $(call obj,$(filter-out $(call mains,$(TEST_SRC)),$(filter tests/$(1)/
 $(filter $B/tests/unit/%,$(TESTS)): $(call helpers,unit)
 $(filter $B/tests/prog/%,$(TESTS)) $(BENCH): $(call helpers,prog)
 $(BENCH): $(call obj,$(filter-out $(call mains,$(BENCH_SRC)),$(BENCH_SRC)))
+# The peer that asks user space for a verdict.
+$(BENCH): BENCH_LIBS := -lnetfilter_queue
 $(TESTS) $(BENCH): $B/%: $B/%.o $(archives)
 	$(call say,LD,$@)
 	$(quiet)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) \
-		-Wl,--start-group $(archives) -Wl,--end-group $(PKG_LIBS) -lcmocka
+		-Wl,--start-group $(archives) -Wl,--end-group $(PKG_LIBS) -lcmocka $(BENCH_LIBS)
 
 # The helpers of the scenarios, $(TOOLS).
 include tests/net/tools/tools.mk

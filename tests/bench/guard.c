@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tests/bench/guard.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include <bpf/libbpf.h>
+
+#include "bpf/host.skel.h"
+#include "daemon/base.h"
+#include "tests/bench/host_empty.skel.h"
+#include "tests/prog/fixture.h"
+#include "tests/prog/internal.h"
+
+static void attach(struct worker *worker, struct bpf_program *program)
+{
+	if (!bpf_program__attach_cgroup(program, worker->guarded_fd))
+		workers_fail(bpf_program__name(program));
+}
+
+/* ---- events ---- */
+
+static int forget(void *context, void *data, size_t size)
+{
+	(void)context;
+	(void)data;
+	(void)size;
+	return 0;
+}
+
+static void *read_events(void *data)
+{
+	int error;
+
+	do
+		error = ring_buffer__poll(data, -1);
+	while (error >= 0 || error == -EINTR);
+	return NULL;
+}
+
+/* A thread for each ring: as each has a daemon. */
+static void begin_reading(struct sw_host *skel)
+{
+	struct ring_buffer *ring =
+		ring_buffer__new(bpf_map__fd(skel->maps.events), forget, NULL, NULL);
+	pthread_t thread;
+
+	if (!ring || pthread_create(&thread, NULL, read_events, ring))
+		workers_fail("events");
+	pthread_detach(thread);
+}
+
+/* ---- programs ---- */
+
+void guard_smtpwall(struct worker *worker, guard_policy *policy)
+{
+	struct sw_host *skel = sw_host__open_and_load();
+
+	if (!skel)
+		workers_fail("programs");
+	fx.skel = skel;
+	fx.cgroup_id = worker->guarded_id;
+	fx_begin(1);
+	fx_begin(0);
+	policy();
+	fx_apply();
+	begin_reading(skel);
+	attach(worker, skel->progs.sw_connect4);
+	attach(worker, skel->progs.sw_connect6);
+	attach(worker, skel->progs.sw_getpeername4);
+	attach(worker, skel->progs.sw_getpeername6);
+	attach(worker, skel->progs.sw_egress);
+	attach(worker, skel->progs.sw_ingress);
+	attach(worker, skel->progs.sw_sockops);
+}
+
+void guard_empty(struct worker *worker, enum guard_hooks hooks)
+{
+	struct sw_host_empty *skel = sw_host_empty__open_and_load();
+
+	if (!skel)
+		workers_fail("empty programs");
+	if (hooks == GUARD_EMPTY_REFUSE)
+		attach(worker, skel->progs.empty_refuse4);
+	if (hooks == GUARD_EMPTY_ALL || hooks == GUARD_EMPTY_CONNECT)
+		attach(worker, skel->progs.empty_connect4);
+	if (hooks == GUARD_EMPTY_ALL || hooks == GUARD_EMPTY_PACKETS) {
+		attach(worker, skel->progs.empty_egress);
+		attach(worker, skel->progs.empty_ingress);
+	}
+	if (hooks == GUARD_EMPTY_ALL) {
+		attach(worker, skel->progs.empty_connect6);
+		attach(worker, skel->progs.empty_getpeername4);
+		attach(worker, skel->progs.empty_getpeername6);
+		attach(worker, skel->progs.empty_sockops);
+	}
+}
