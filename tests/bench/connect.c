@@ -16,16 +16,15 @@
 #include <sys/syscall.h>
 
 #include "daemon/base.h"
-#include "tests/bench/guard.h"
-#include "tests/bench/pair.h"
+#include "tests/bench/contest.h"
 #include "tests/bench/queue.h"
 #include "tests/prog/fixture.h"
 
 #define PORT 25      /* that rules name */
 #define UNNAMED 2525 /* that none does */
 #define CLOSED 9     /* where nobody listens */
-#define WARM_UP                                                                                    \
-	10000 /* connects: more than `flows` holds, so that it forgets as it does in a long life */
+/* Batches: more connects than `flows` holds, so that it forgets as it does in a long life. */
+#define WARM_UP 40
 #define BATCH 250
 #define RULES SW_RULES_MAX
 #define FIRST_USER 200000u
@@ -36,7 +35,8 @@
 
 static const char note[] =
 	"connect() alone on loopback, client and listener on one CPU, the listener outside of the "
-	"guarded cgroup; rules of nft and iptables run three times: the far side's SYN-ACK meets "
+	"guarded cgroup; medians of batches; rules of nft and iptables run three times: the far "
+	"side's SYN-ACK meets "
 	"them too";
 
 /* ---- the work ---- */
@@ -52,7 +52,7 @@ static int listening(uint16_t port)
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&to, sizeof(to)) || listen(fd, 64))
+	if (fd < 0 || bind(fd, (struct sockaddr *)&to, sizeof(to)) || listen(fd, 2 * BATCH))
 		workers_fail("listener");
 	return fd;
 }
@@ -65,30 +65,40 @@ static void listen_outside(void *data)
 	connects->listeners[1] = listening(UNNAMED);
 }
 
-/* Time of one connect(); ns. It ends with a reset: nothing is left in TIME_WAIT. */
-static uint64_t connect_once(int listener, uint16_t port, bool *refused)
+static int new_client(void)
 {
+	/* It ends with a reset: nothing is left in TIME_WAIT. */
 	static const struct linger hard = {.l_onoff = 1};
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), accepted;
-	uint64_t before, after;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)))
 		workers_fail("socket");
+	return fd;
+}
+
+/* ns; whether it was refused. */
+static double connect_once(int fd, uint16_t port, bool *refused)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+	uint64_t before;
+
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	before = pair_now();
 	*refused = connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0;
-	after = pair_now();
-	if (!*refused) {
-		accepted = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-		if (accepted < 0)
+	return (double)(pair_now() - before);
+}
+
+static void close_all(const int *fds, uint32_t n, int listener)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		int accepted = listener < 0 ? -1 : accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+
+		if (listener >= 0 && accepted < 0)
 			workers_fail("accept");
-		close(fd);
-		close(accepted);
-	} else {
-		close(fd);
+		close(fds[i]);
+		if (accepted >= 0)
+			close(accepted);
 	}
-	return after - before;
 }
 
 /* The system call: glibc would tell all threads, of which there are none. */
@@ -107,27 +117,34 @@ static void become_another(struct connects *connects)
 	become(FIRST_USER + (uint32_t)(connects->n / 8 % USERS));
 }
 
+/*
+ * The sockets are there before and closed after, so that it is connect() after connect(). The median: what disturbs
+ * one is many times what is looked for here.
+ */
 static double connect_often(void *data, uint32_t what, uint32_t n)
 {
 	struct connects *connects = data;
 	uint16_t port = (uint16_t)what;
-	int listener = connects->listeners[port == UNNAMED];
-	uint64_t total = 0;
+	double times[BATCH];
+	int fds[BATCH];
 	uint32_t n_refused = 0;
 	bool refused;
 
+	for (uint32_t i = 0; i < n; i++)
+		fds[i] = new_client();
 	for (uint32_t i = 0; i < n; i++) {
 		if (what & AS_OTHERS)
 			become_another(connects);
-		total += connect_once(listener, port, &refused);
+		times[i] = connect_once(fds[i], port, &refused);
 		n_refused += refused;
 	}
 	/* All or none: a side that does not what it is there for is no comparison. */
 	if (n_refused && n_refused != n) {
 		errno = EIO;
-		workers_fail("some were refused, some not");
+		workers_fail("a batch of connects that are not all allowed or all refused");
 	}
-	return (double)total / n;
+	close_all(fds, n, n_refused ? -1 : connects->listeners[port == UNNAMED]);
+	return pair_quantile(times, n, 0.5);
 }
 
 /* ---- policies ---- */
@@ -209,7 +226,8 @@ static void reject(void)
 
 enum side {
 	NONE,
-	EMPTY_ALL,
+	AGAIN,
+	EMPTY,
 	EMPTY_CONNECT,
 	EMPTY_REFUSE,
 	ALLOW_1,
@@ -217,8 +235,8 @@ enum side {
 	TLS_1,
 	TLS_256,
 	REJECT,
-	NFT_OTHER_PORT,
-	IPTABLES_OTHER_PORT,
+	NFT_OTHER,
+	IPTABLES_OTHER,
 	NFT_USER,
 	NFT_CGROUP,
 	IPTABLES_USER,
@@ -228,184 +246,118 @@ enum side {
 	SIDES
 };
 
-#define NFT(rule)                                                                                  \
-	"table inet bench { chain out { type filter hook output priority 0; " rule "; }; }"
-
-static const struct {
-	const char *name;
-	guard_policy *policy; /* NULL: not smtpwall */
-	int empty;            /* enum guard_hooks; -1: none */
-	struct worker_rules rules;
-} sides[SIDES] = {
-	[NONE] = {"no policy", NULL, -1, {}},
-	[EMPTY_ALL] = {"empty programs at the same hooks", NULL, GUARD_EMPTY_ALL, {}},
-	[EMPTY_CONNECT] = {"empty program at connect alone", NULL, GUARD_EMPTY_CONNECT, {}},
-	[EMPTY_REFUSE] = {"empty program that refuses", NULL, GUARD_EMPTY_REFUSE, {}},
-	[ALLOW_1] = {"smtpwall, 1 rule", allow_one, -1, {}},
-	[ALLOW_256] = {"smtpwall, 256 rules", allow_last, -1, {}},
-	[TLS_1] = {"smtpwall, require tls", tls_one, -1, {}},
-	[TLS_256] = {"smtpwall, require tls, 256 rules", tls_last, -1, {}},
-	[REJECT] = {"smtpwall, reject", reject, -1, {}},
-	[NFT_OTHER_PORT] = {"nft, rule for another port",
-			    NULL,
-			    -1,
-			    {.nft = NFT("tcp dport 25 accept")}},
-	[IPTABLES_OTHER_PORT] = {"iptables, rule for another port",
-				 NULL,
-				 -1,
-				 {.iptables = "-A OUTPUT -p tcp --dport 25 -j ACCEPT"}},
+static struct contest_side sides[SIDES] = {
+	[NONE] = {"no policy"},
+	[AGAIN] = {"no policy, another process"},
+	[EMPTY] = {"empty programs at the same hooks", GUARD_EMPTY},
+	[EMPTY_CONNECT] = {"empty program at connect alone", GUARD_EMPTY_CONNECT},
+	[EMPTY_REFUSE] = {"empty program that refuses", GUARD_EMPTY_REFUSE},
+	[ALLOW_1] = {"smtpwall, 1 rule", GUARD_SMTPWALL, allow_one},
+	[ALLOW_256] = {"smtpwall, 256 rules", GUARD_SMTPWALL, allow_last},
+	[TLS_1] = {"smtpwall, require tls", GUARD_SMTPWALL, tls_one},
+	[TLS_256] = {"smtpwall, require tls, 256 rules", GUARD_SMTPWALL, tls_last},
+	[REJECT] = {"smtpwall, reject", GUARD_SMTPWALL, reject},
+	[NFT_OTHER] = {"nft, rule for another port",
+		       .rules.nft = CONTEST_NFT("tcp dport 25 accept")},
+	[IPTABLES_OTHER] = {"iptables, rule for another port",
+			    .rules.iptables = "-A OUTPUT -p tcp --dport 25 -j ACCEPT"},
 	[NFT_USER] = {"nft, meta skuid",
-		      NULL,
-		      -1,
-		      {.nft = NFT("tcp dport 25 meta skuid 65534 accept; tcp dport 25 drop")}},
+		      .rules.nft = CONTEST_NFT(
+			      "tcp dport 25 meta skuid 65534 accept; tcp dport 25 drop")},
 	[NFT_CGROUP] = {"nft, socket cgroupv2",
-			NULL,
-			-1,
-			{.nft = NFT(
-				 "tcp dport 25 socket cgroupv2 CGROUP accept; tcp dport 25 drop")}},
+			.rules.nft = CONTEST_NFT(
+				"tcp dport 25 socket cgroupv2 CGROUP accept; tcp dport 25 drop")},
 	[IPTABLES_USER] =
 		{"iptables, owner",
-		 NULL,
-		 -1,
-		 {.iptables = "-A OUTPUT -p tcp --dport 25 -m owner --uid-owner 65534 -j ACCEPT"
-			      " && iptables -A OUTPUT -p tcp --dport 25 -j DROP"}},
+		 .rules.iptables =
+			 "-A OUTPUT -p tcp --dport 25 -m owner --uid-owner 65534 -j ACCEPT"
+			 " && iptables -A OUTPUT -p tcp --dport 25 -j DROP"},
 	[QUEUE] = {"NFQUEUE, user-space verdict",
-		   NULL,
-		   -1,
-		   {.iptables = "-A OUTPUT -p tcp --dport 25 --syn -j NFQUEUE --queue-num 0",
-		    .open = queue_open,
-		    .serve = queue_serve}},
+		   .rules = {.iptables =
+				     "-A OUTPUT -p tcp --dport 25 --syn -j NFQUEUE --queue-num 0",
+			     .open = queue_open,
+			     .serve = queue_serve}},
 	[NFT_RESET] = {"nft, reject with tcp reset",
-		       NULL,
-		       -1,
-		       {.nft = NFT("tcp dport 25 reject with tcp reset")}},
-	[NFT_REJECT] = {"nft, reject", NULL, -1, {.nft = NFT("tcp dport 25 reject")}},
+		       .rules.nft = CONTEST_NFT("tcp dport 25 reject with tcp reset")},
+	[NFT_REJECT] = {"nft, reject", .rules.nft = CONTEST_NFT("tcp dport 25 reject")},
 };
-
-static struct {
-	bool there;
-	struct worker worker;
-} workers[SIDES];
 
 static void begin(enum side side)
 {
 	struct connects connects = {};
-	struct worker_work work = {
+	const struct worker_work work = {
 		.outside = listen_outside, .run = connect_often, .data = &connects};
-	struct worker *worker = &workers[side].worker;
-	struct worker_ask warm = {worker, UNNAMED, WARM_UP};
+	struct worker_ask warm = {&sides[side].worker, UNNAMED, BATCH};
 
-	worker_place(worker, sides[side].name);
-	if (sides[side].policy)
-		guard_smtpwall(worker, sides[side].policy);
-	if (sides[side].empty >= 0)
-		guard_empty(worker, (enum guard_hooks)sides[side].empty);
-	workers[side].there = worker_start(worker, &work, &sides[side].rules);
-	if (!workers[side].there)
+	contest_begin(&sides[side], &work);
+	if (!sides[side].there)
 		return;
-	worker_run(&warm);
+	for (int i = 0; i < WARM_UP; i++)
+		worker_run(&warm);
 	warm.what = PORT;
-	if (side != NFT_REJECT)
+	for (int i = 0; i < WARM_UP && side != NFT_REJECT; i++)
 		worker_run(&warm);
 }
 
 /* ---- rows ---- */
 
-struct contest {
-	struct pair_row row;
-	struct worker_ask asks[PAIR_SIDES_MAX];
-	enum side sides[PAIR_SIDES_MAX];
-};
-
 static struct contest contest(const char *row, const char *about)
 {
 	return (struct contest){
-		.row = {.table = "connect", .row = row, .unit = "ns", .note = about}};
+		.row = {.table = "connect", .row = row, .unit = "ns", .note = about}, .all = sides};
 }
 
-static void side(struct contest *contest, enum side side, uint32_t what, uint32_t n)
+static void add_all(struct contest *to, const enum side *here, size_t n, uint32_t what)
 {
-	size_t i = contest->row.n_sides;
-
-	if (!workers[side].there)
-		return;
-	contest->asks[i] = (struct worker_ask){&workers[side].worker, what, n};
-	contest->sides[i] = side;
-	contest->row.sides[i] = (struct pair_side){sides[side].name, worker_run, &contest->asks[i]};
-	contest->row.n_sides++;
+	for (size_t i = 0; i < n; i++)
+		contest_add(to, here[i], what, BATCH);
 }
 
-/* Of sides that are there. */
-static void aim(struct contest *contest, enum side side, enum side against,
-		enum pair_measure measure, double limit, const char *allows)
+static void at_most(struct contest *to, enum side side, enum side against, double limit,
+		    const char *allows)
 {
-	struct pair_aim aim = {.measure = measure,
-			       .at_least = measure == PAIR_FASTER,
-			       .limit = limit,
-			       .allows = allows};
-	int found = 0;
-
-	for (size_t i = 0; i < contest->row.n_sides; i++) {
-		if (contest->sides[i] == side) {
-			aim.side = i;
-			found++;
-		}
-		if (contest->sides[i] == against) {
-			aim.against = i;
-			found++;
-		}
-	}
-	if (found == 2)
-		contest->row.aims[contest->row.n_aims++] = aim;
-}
-
-/* `asks` points into the contest: it must stay where it is. */
-static void run(struct contest *contest, int rounds)
-{
-	for (size_t i = 0; i < contest->row.n_sides; i++)
-		contest->row.sides[i].data = &contest->asks[i];
-	pair_run(&contest->row, rounds);
+	contest_aim(to, side, against,
+		    (struct pair_aim){.measure = PAIR_RATIO, .limit = limit, .allows = allows});
 }
 
 static void unnamed(int rounds)
 {
-	static const enum side here[] = {NONE,    EMPTY_ALL,      EMPTY_CONNECT,
-					 ALLOW_1, NFT_OTHER_PORT, IPTABLES_OTHER_PORT};
+	static const enum side here[] = {NONE,    AGAIN,     EMPTY,         EMPTY_CONNECT,
+					 ALLOW_1, NFT_OTHER, IPTABLES_OTHER};
 	struct contest row = contest("port nobody named", note);
 
-	for (size_t i = 0; i < sw_count(here); i++)
-		side(&row, here[i], UNNAMED, BATCH);
-	aim(&row, ALLOW_1, NONE, PAIR_RATIO, 1.025, "1.6 %");
-	run(&row, rounds);
+	add_all(&row, here, sw_count(here), UNNAMED);
+	at_most(&row, ALLOW_1, NONE, 1.025, "1.6 %");
+	contest_run(&row, rounds);
 }
 
 static void guarded(int rounds)
 {
-	static const enum side here[] = {NONE,     EMPTY_ALL,  ALLOW_1,       ALLOW_256,
+	static const enum side here[] = {NONE,     AGAIN,      EMPTY,         ALLOW_1, ALLOW_256,
 					 NFT_USER, NFT_CGROUP, IPTABLES_USER, QUEUE};
 	struct contest row = contest("guarded port, allowed by user, executable and unit", note);
 
-	for (size_t i = 0; i < sw_count(here); i++)
-		side(&row, here[i], PORT, BATCH);
-	aim(&row, ALLOW_256, NONE, PAIR_RATIO, 1.04, "2.5 %");
-	aim(&row, ALLOW_256, NFT_USER, PAIR_RATIO, 1, NULL);
-	aim(&row, ALLOW_256, ALLOW_1, PAIR_RATIO, 1.01, NULL);
-	run(&row, rounds);
+	add_all(&row, here, sw_count(here), PORT);
+	at_most(&row, ALLOW_256, NONE, 1.04, "2.5 %");
+	at_most(&row, ALLOW_256, NFT_USER, 1, NULL);
+	at_most(&row, ALLOW_256, ALLOW_1, 1.01, NULL);
+	contest_run(&row, rounds);
 }
 
 static void tls(int rounds)
 {
-	static const enum side here[] = {NONE, EMPTY_ALL, ALLOW_1, TLS_1, TLS_256};
+	static const enum side here[] = {NONE, EMPTY, ALLOW_1, TLS_1, TLS_256};
 	struct contest row = contest("guarded port, require tls", note);
 
-	for (size_t i = 0; i < sw_count(here); i++)
-		side(&row, here[i], PORT, BATCH);
-	run(&row, rounds);
+	add_all(&row, here, sw_count(here), PORT);
+	contest_run(&row, rounds);
 }
 
 static void refused(int rounds)
 {
 	static const enum side here[] = {NFT_RESET, REJECT, EMPTY_REFUSE};
+	static const struct pair_aim faster = {
+		.measure = PAIR_FASTER, .at_least = true, .limit = 8.5, .allows = "11"};
 	struct contest flood = contest("refused connect, a flood", "the limiter tells 16 a second"),
 		       told = contest("refused connect, each told",
 				      "by ever other users; nft tells nobody of it"),
@@ -414,19 +366,17 @@ static void refused(int rounds)
 			       "the ICMP error is lost while connect() holds the socket: it ends "
 			       "when the SYN is sent again");
 
-	for (size_t i = 0; i < sw_count(here); i++) {
-		side(&flood, here[i], PORT, BATCH);
-		side(&told, here[i], PORT | AS_OTHERS, BATCH);
-	}
-	side(&flood, NONE, CLOSED, BATCH);
+	add_all(&flood, here, sw_count(here), PORT);
+	contest_add(&flood, NONE, CLOSED, BATCH);
 	flood.row.sides[flood.row.n_sides - 1].name = "no policy, nobody listens";
-	aim(&flood, REJECT, NFT_RESET, PAIR_FASTER, 8.5, "11");
-	aim(&told, REJECT, NFT_RESET, PAIR_FASTER, 8.5, "11");
-	run(&flood, rounds);
-	run(&told, rounds);
-	side(&slow, REJECT, PORT, 1);
-	side(&slow, NFT_REJECT, PORT, 1);
-	run(&slow, 3);
+	contest_aim(&flood, REJECT, NFT_RESET, faster);
+	contest_run(&flood, rounds);
+	add_all(&told, here, sw_count(here), PORT | AS_OTHERS);
+	contest_aim(&told, REJECT, NFT_RESET, faster);
+	contest_run(&told, rounds);
+	contest_add(&slow, REJECT, PORT, 1);
+	contest_add(&slow, NFT_REJECT, PORT, 1);
+	contest_run(&slow, 3);
 }
 
 int main(int argc, char **argv)

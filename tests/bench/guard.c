@@ -13,10 +13,13 @@
 #include "tests/prog/fixture.h"
 #include "tests/prog/internal.h"
 
-static void attach(struct worker *worker, struct bpf_program *program)
+static struct bpf_link *attach(const struct worker *worker, struct bpf_program *program)
 {
-	if (!bpf_program__attach_cgroup(program, worker->guarded_fd))
+	struct bpf_link *link = bpf_program__attach_cgroup(program, worker->guarded_fd);
+
+	if (!link)
 		workers_fail(bpf_program__name(program));
+	return link;
 }
 
 /* ---- events ---- */
@@ -53,7 +56,7 @@ static void begin_reading(struct sw_host *skel)
 
 /* ---- programs ---- */
 
-void guard_smtpwall(struct worker *worker, guard_policy *policy)
+static void attach_smtpwall(struct guard *guard, const struct worker *worker, guard_policy *policy)
 {
 	struct sw_host *skel = sw_host__open_and_load();
 
@@ -71,28 +74,44 @@ void guard_smtpwall(struct worker *worker, guard_policy *policy)
 	attach(worker, skel->progs.sw_getpeername4);
 	attach(worker, skel->progs.sw_getpeername6);
 	attach(worker, skel->progs.sw_egress);
-	attach(worker, skel->progs.sw_ingress);
 	attach(worker, skel->progs.sw_sockops);
+	guard->ingress = attach(worker, skel->progs.sw_ingress);
 }
 
-void guard_empty(struct worker *worker, enum guard_hooks hooks)
+static void attach_empty(struct guard *guard, const struct worker *worker,
+			 enum guard_programs programs)
 {
 	struct sw_host_empty *skel = sw_host_empty__open_and_load();
 
 	if (!skel)
 		workers_fail("empty programs");
-	if (hooks == GUARD_EMPTY_REFUSE)
+	if (programs == GUARD_EMPTY_REFUSE) {
 		attach(worker, skel->progs.empty_refuse4);
-	if (hooks == GUARD_EMPTY_ALL || hooks == GUARD_EMPTY_CONNECT)
-		attach(worker, skel->progs.empty_connect4);
-	if (hooks == GUARD_EMPTY_ALL || hooks == GUARD_EMPTY_PACKETS) {
-		attach(worker, skel->progs.empty_egress);
-		attach(worker, skel->progs.empty_ingress);
+		return;
 	}
-	if (hooks == GUARD_EMPTY_ALL) {
-		attach(worker, skel->progs.empty_connect6);
-		attach(worker, skel->progs.empty_getpeername4);
-		attach(worker, skel->progs.empty_getpeername6);
-		attach(worker, skel->progs.empty_sockops);
-	}
+	attach(worker, skel->progs.empty_connect4);
+	if (programs == GUARD_EMPTY_CONNECT)
+		return;
+	attach(worker, skel->progs.empty_connect6);
+	attach(worker, skel->progs.empty_getpeername4);
+	attach(worker, skel->progs.empty_getpeername6);
+	attach(worker, skel->progs.empty_egress);
+	attach(worker, skel->progs.empty_sockops);
+	guard->ingress = attach(worker, skel->progs.empty_ingress);
+}
+
+void guard_attach(struct guard *guard, const struct worker *worker, enum guard_programs programs,
+		  guard_policy *policy)
+{
+	*guard = (struct guard){};
+	if (programs == GUARD_SMTPWALL)
+		attach_smtpwall(guard, worker, policy);
+	else if (programs != GUARD_NONE)
+		attach_empty(guard, worker, programs);
+}
+
+void guard_only_out(struct guard *guard)
+{
+	bpf_link__destroy(guard->ingress);
+	guard->ingress = NULL;
 }

@@ -9,18 +9,25 @@
 
 #include "tests/bench/worker.h"
 
+enum guard_programs {
+	GUARD_NONE,
+	GUARD_SMTPWALL,
+	GUARD_EMPTY,         /* at every hook that smtpwall has */
+	GUARD_EMPTY_CONNECT, /* at connect() alone */
+	GUARD_EMPTY_REFUSE,  /* at connect() alone, and refuses */
+};
+
+struct guard {
+	struct bpf_link *ingress;
+};
+
 /* Writes the policy with fx_rule() and fx_row(). */
 typedef void guard_policy(void);
 
-void guard_smtpwall(struct worker *worker, guard_policy *policy);
-
-enum guard_hooks {
-	GUARD_EMPTY_ALL,     /* at every hook that smtpwall has */
-	GUARD_EMPTY_CONNECT, /* at connect() alone */
-	GUARD_EMPTY_PACKETS, /* egress and ingress */
-	GUARD_EMPTY_REFUSE,  /* at connect(), and refuses */
-};
-
-void guard_empty(struct worker *worker, enum guard_hooks hooks);
+/* `policy`: of GUARD_SMTPWALL. */
+void guard_attach(struct guard *guard, const struct worker *worker, enum guard_programs programs,
+		  guard_policy *policy);
+/* Takes the program on packets that arrive off. */
+void guard_only_out(struct guard *guard);
 
 #endif

@@ -63,7 +63,7 @@ bool worker_start(struct worker *worker, const struct worker_work *work,
 
 /* One question to a worker, as a side's data. */
 struct worker_ask {
-	struct worker *worker;
+	const struct worker *worker;
 	uint32_t what, n;
 };
 
