@@ -11,6 +11,7 @@
 #include "bpf/flows.h"
 #include "bpf/kernel.h"
 #include "bpf/maps_host.h"
+#include "bpf/remember.h"
 #include "bpf/subflow.h"
 
 /* What a connect or getpeername program answers. */
@@ -87,24 +88,6 @@ SW_INLINE void sw_count_decision(const struct sw_decision *decision)
 		sw_count(SW_COUNT_ALLOWED);
 }
 
-/* Nothing of what an earlier connect of this socket left may be taken for this one's. */
-SW_INLINE void sw_sock_begin(struct bpf_sock *sk, struct sw_sock *st, __u64 generation)
-{
-	SW_WRITE_ONCE(st->state, SW_SOCK_UNKNOWN);
-	if (st->gated)
-		bpf_sk_storage_delete(&gates, sk);
-	SW_WRITE_ONCE(st->gated, SW_UNGATED);
-	st->flow.opened_ns = 0;
-	st->flow.served = 0;
-	st->flow.generation = generation;
-	st->flow.rule = SW_RULE_NONE;
-	st->redirected = 0;
-	st->answered = 0;
-	st->to_local = 0;
-	st->existing = 0;
-	st->told = 0;
-}
-
 /*
  * No memory: to find out who calls, or to remember the connection. It is refused, as the backstop would not let
  * its packets pass either; where everything is only recorded, both pass.
@@ -137,50 +120,6 @@ SW_INLINE void sw_redirect(struct bpf_sock_addr *ctx, int socket6, struct sw_soc
 	__builtin_memcpy(report->new_dst, st->flow.dst, sizeof(report->new_dst));
 	report->new_port = decision->port;
 	sw_set_user_addr(ctx, socket6, st->flow.dst, decision->port);
-}
-
-/* Makes the gate of a connection that is let through. Enum sw_reason: why that cannot be. */
-static __noinline __u32 sw_arm(struct bpf_sock *sk, struct sw_sock *st, const struct sw_rule *rule)
-{
-	struct sw_gated *gated;
-
-	if (sw_is_additional(sk))
-		return SW_REASON_UNIDENTIFIED;
-	gated = bpf_sk_storage_get(&gates, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!gated)
-		return SW_REASON_TABLE_FULL;
-	sw_gate_begin(&gated->gate, rule->action, rule->flags, st->flow.asked_port,
-		      rule->tls_version);
-	SW_WRITE_ONCE(st->gated, SW_GATED);
-	return SW_REASON_NONE;
-}
-
-/* What the rule wants of a connection that is let through to where it was meant to go. Where that is
-   only recorded, it goes on without a gate when there can be none. */
-SW_INLINE void sw_let_through(struct bpf_sock *sk, struct sw_sock *st, const struct sw_rule *rule,
-			      struct sw_decision *decision)
-{
-	__u32 reason;
-
-	if (rule->action != SW_ACTION_TLS && rule->action != SW_ACTION_AUDIT)
-		return;
-	reason = sw_arm(sk, st, rule);
-	if (reason && rule->action == SW_ACTION_TLS && !(rule->flags & SW_RULE_AUDIT))
-		sw_decide_refuse(decision, SW_VERDICT_REJECT, reason);
-}
-
-/* What is asked for, and who asks. */
-SW_INLINE void sw_sock_remember(struct bpf_sock *sk, struct sw_sock *st,
-				const struct sw_report *report, struct sw_call *call)
-{
-	sw_sock_begin(sk, st, report->generation);
-	sw_identify_names(call->scratch, call->guarded);
-	__builtin_memcpy(&st->flow.caller, &call->scratch->caller, sizeof(st->flow.caller));
-	st->flow.cookie = report->cookie;
-	st->flow.rule = report->rule;
-	__builtin_memcpy(st->flow.asked, report->dst, sizeof(st->flow.asked));
-	__builtin_memcpy(st->flow.dst, report->dst, sizeof(st->flow.dst));
-	st->flow.asked_port = st->port = report->dst_port;
 }
 
 /* A connect that is not refused so far. Without memory for it, it is. */
