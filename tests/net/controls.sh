@@ -166,7 +166,7 @@ without_check any-mount-namespace bpf/identity.h 's/if (BPF_CORE_READ(mount, mnt
 	'bind mount over|/proc/PID/root' 'connected OK|ESCAPED'
 without_check real-user "bpf/identity.h bpf/kernel.h" 's/\beuid\b/uid/' 2-identity.bats \
 	'the effective user counts' 'expected a connection|ESCAPED'
-without_check any-component-is-the-unit bpf/cgroup.h 's/!st->unit_length && !sw_is_slice/!sw_is_slice/' 2-identity.bats \
+without_check any-component-is-the-unit bpf/cgroup.h 's/!scratch->unit_length \&\& !sw_is_slice/!sw_is_slice/' 2-identity.bats \
 	"a user's own unit cannot borrow" "$escaped"
 without_check unreadable-headers-pass bpf/backstop.h 's/ && sw_any_guarded(out->policy))/ \&\& 0)/' 3-ways-around.bats \
 	'a first fragment that ends before' "$escaped"

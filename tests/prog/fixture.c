@@ -244,9 +244,26 @@ int fx_up(void **state)
 	return fx_reset(NULL);
 }
 
+/* Each decision has given back what it decided in. */
+static void check_scratches(void)
+{
+	struct bpf_map *map = fx.skel->maps.scratches;
+	size_t size = (bpf_map__value_size(map) + 7) / 8 * 8, cpus = libbpf_num_possible_cpus();
+	uint8_t *values sw_autofree = calloc(cpus, size);
+
+	for (uint32_t i = 0; i < bpf_map__max_entries(map); i++) {
+		if (!values || bpf_map_lookup_elem(bpf_map__fd(map), &i, values))
+			fx_fail("scratches");
+		for (size_t cpu = 0; cpu < cpus; cpu++)
+			if (*(uint32_t *)(values + cpu * size))
+				fx_fail("a scratch is still taken");
+	}
+}
+
 int fx_down(void **state)
 {
 	(void)state;
+	check_scratches();
 	fx_stop_listening();
 	fx_samples_down();
 	ring_buffer__free(own.ring);
