@@ -134,6 +134,12 @@ $(rungs): all test-programs
 vm: all test-programs
 	$(quiet)SW_BUILD=$(CURDIR)/$B tests/vm/run.sh
 
+##bench      what it costs beside what it replaces, in under three minutes (bench-full: more rounds); ends in
+##           build/bench as text, JSON and charts. RESULTS=FOLDER writes them elsewhere
+bench bench-full: deps
+	$(quiet)$(parallel) all bench-programs
+	$(quiet)SW_BUILD=$(CURDIR)/$B tests/bench/run.sh $(if $(filter %-full,$@),--full) $(or $(RESULTS),$B/bench)
+
 ##goldens    write the expected output of tests/golden anew; read the difference before committing
 goldens: all
 	$(quiet)SW_BUILD=$(CURDIR)/$B tests/golden/run.sh --update
@@ -141,6 +147,7 @@ goldens: all
 parallel = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 run_tests = SW_BUILD=$(CURDIR)/$B FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run
 test-programs: $(TESTS) $(BENCH) $(TOOLS) $(FUZZERS)
+bench-programs: $(BENCH) $(TOOLS)
 
 ##deps       install the Debian packages that build and tests need and that are not there
 deps:
@@ -179,7 +186,7 @@ distclean:
 help:
 	@sed -n 's/^##/  /p' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: all check run $(rungs) vm goldens test-programs deps install uninstall clean distclean help
+.PHONY: all check run $(rungs) vm bench bench-full goldens test-programs bench-programs deps install uninstall clean distclean help
 .SECONDARY:
 .DELETE_ON_ERROR:
 
