@@ -112,6 +112,9 @@ void guard_attach(struct guard *guard, const struct worker *worker, enum guard_p
 
 void guard_only_out(struct guard *guard)
 {
+	/* Workers that were started since have the link open as well. */
+	if (guard->ingress)
+		bpf_link__detach(guard->ingress);
 	bpf_link__destroy(guard->ingress);
 	guard->ingress = NULL;
 }
