@@ -94,6 +94,7 @@ $(call obj,$(wildcard daemon/load*.c) $(filter tests/prog/%,$(TEST_SRC)) $(BENCH
 
 helpers = $(call obj,$(filter-out $(call mains,$(TEST_SRC)),$(filter tests/$(1)/%,$(TEST_SRC))))
 $(filter $B/tests/unit/%,$(TESTS)): $(call helpers,unit)
+$B/tests/unit/test_bench_pair: $B/tests/bench/pair.o
 $(filter $B/tests/prog/%,$(TESTS)) $(BENCH): $(call helpers,prog)
 $(BENCH): $(call obj,$(filter-out $(call mains,$(BENCH_SRC)),$(BENCH_SRC)))
 # The peer that asks user space for a verdict.
