@@ -7,8 +7,8 @@
  * Each side is a worker (worker.h) with a connection on loopback, both ends in one thread. The server's end is
  * outside of the guarded cgroup, as another machine's is. Two kinds of traffic:
  *
- *   turns     one byte there and one back: a packet in each direction, no other
- *   segments  SEGMENTS full segments by one call, sent one by one as `lo` is told to build no larger ones
+ *   turns     one byte there and one back, each acknowledged: two packets in each direction
+ *   segments  full ones, SEGMENTS of them by one call, each acknowledged
  *
  * With turns programs are on both directions, with segments on egress alone: then each of the client's packets is
  * seen once. A rule in nft's output chain sees those of the server as well, on loopback. What nft adds is therefore divided by all packets that were sent, as
@@ -35,6 +35,11 @@
 #define CALLS 10     /* in a part */
 #define ROUNDS_MAX PAIR_ROUNDS_MAX
 
+/* Segments one by one, and each acknowledged at once: no timer decides when the next may be sent. */
+#define LOOPBACK                                                                                   \
+	"ip link set lo gso_max_segs 1 && ip route replace local 127.0.0.1 dev lo table local "    \
+	"proto kernel scope host src 127.0.0.1 quickack 1"
+
 /* ---- the work ---- */
 
 /* What a worker is asked. */
@@ -59,7 +64,7 @@ static void listen_outside(void *data)
 
 	turns->talk.listener = fx_listening("127.0.0.1", turns->port, 0);
 	if (setsockopt(turns->talk.listener, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment)) ||
-	    system("ip link set lo gso_max_segs 1"))
+	    system(LOOPBACK))
 		workers_fail("segments of lo");
 }
 
@@ -134,12 +139,12 @@ static unsigned long sent_by_lo(void)
 	workers_fail("packets of lo");
 }
 
-/* One batch, in parts, of which the median counts; ns of a turn or a segment. */
+/* One batch, in parts, of which the median counts; ns of one of the client's packets. */
 static double send_often(void *data, uint32_t what, uint32_t n)
 {
 	const struct turns *turns = data;
 	bool segmented = what & SEGMENTED;
-	int in_part = segmented ? CALLS * SEGMENTS : TURNS;
+	int in_part = segmented ? CALLS * SEGMENTS : 2 * TURNS;
 	unsigned long packets = sent_by_lo();
 	double parts[PARTS];
 
