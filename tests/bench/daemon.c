@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * daemon - what smtpwalld takes of memory and time: resident memory, checking and applying a long list,
+ * from its start to the first refusal, and a restart during which somebody connects all the time.
+ *
+ *   daemon [--full]
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/base.h"
+#include "tests/bench/pair.h"
+#include "tests/bench/place.h"
+
+#define TABLE "daemon"
+#define RULES 256
+#define MILLION 1000000u
+
+static int rounds = 3;
+
+static double median_ms(uint64_t (*once)(void))
+{
+	double values[PAIR_ROUNDS_MAX];
+
+	for (int i = 0; i < rounds; i++)
+		values[i] = (double)once() / 1e6;
+	return pair_quantile(values, (size_t)rounds, 0.5);
+}
+
+static void tell(const char *row, const char *unit, const char *note, double limit, double value)
+{
+	const struct pair_row told = {
+		.table = TABLE,
+		.row = row,
+		.unit = unit,
+		.note = note,
+		.n_sides = 1,
+		.sides = {{.name = "smtpwall"}},
+		.n_aims = 1,
+		.aims = {{.measure = PAIR_VALUE, .limit = limit, .allows = ""}},
+	};
+
+	pair_told(&told, &value);
+}
+
+static void tell_memory(const char *row, double limit, pid_t pid)
+{
+	struct place_memory memory = place_memory(pid);
+	const double values[] = {memory.rss, memory.mapped, memory.kernel};
+	const struct pair_row told = {
+		.table = TABLE,
+		.row = row,
+		.unit = "MiB",
+		.note = "maps of the kernel are its memory; of those that are mapped a part is in "
+			"the process's resident size as well",
+		.n_sides = 3,
+		.sides = {{.name = "smtpwalld"},
+			  {.name = "mapped of the kernel's maps"},
+			  {.name = "maps in the kernel"}},
+		.n_aims = 1,
+		.aims = {{.measure = PAIR_VALUE, .limit = limit, .allows = "SQLite and libraries"}},
+	};
+
+	pair_told(&told, values);
+}
+
+/* ---- start and restart ---- */
+
+/* From nothing to the first connect that is refused. */
+static uint64_t start(void)
+{
+	volatile struct place_probe *probe = place_probe_start();
+	uint64_t began = pair_now(), enforced;
+
+	place_daemon(NULL, NULL);
+	while (!probe->first_refused_ns)
+		usleep(100);
+	enforced = probe->first_refused_ns - began;
+	place_probe_stop();
+	place_daemon_end(SIGTERM);
+	place_detach();
+	return enforced;
+}
+
+static uint64_t undecided;
+
+/* From the start of the next daemon until it is ready; what an earlier one left in force decides meanwhile. */
+static uint64_t restart(void)
+{
+	volatile struct place_probe *probe = place_probe_start();
+	uint64_t ready;
+
+	place_daemon_end(SIGTERM);
+	place_daemon(NULL, &ready);
+	undecided += probe->undecided;
+	place_probe_stop();
+	return ready;
+}
+
+/* ---- check and apply ---- */
+
+static uint64_t check(void)
+{
+	return place_command((const char *const[]){"check", place_path("large"), NULL});
+}
+
+/* The large policy, and back, so that each time there is something to apply. */
+static uint64_t apply(void)
+{
+	uint64_t took = place_command((const char *const[]){"apply", place_path("large"), NULL});
+
+	place_command((const char *const[]){"apply", place_path("policy"), NULL});
+	return took;
+}
+
+int main(int argc, char **argv)
+{
+	pid_t pid;
+
+	if (argc > 1 && strcmp(argv[1], "--full") == 0)
+		rounds = 21;
+	if (!place_up())
+		return 0;
+	place_policy("policy", 4, 0, false);
+	tell("start to the first refused connect", "ms", NULL, 150, median_ms(start));
+	pid = place_daemon(NULL, NULL);
+	usleep(500000);
+	tell_memory("memory, four rules, nothing going on", 20, pid);
+	place_policy("large", RULES, MILLION, false);
+	tell("check of 256 rules and a million prefixes", "ms", NULL, 1500, median_ms(check));
+	tell("apply of 256 rules and a million prefixes", "ms", NULL, 3000, median_ms(apply));
+	place_daemon_end(SIGTERM);
+	place_detach();
+	place_policy("policy", RULES, MILLION, true);
+	place_daemon(NULL, NULL);
+	tell("restart with a million prefixes until ready", "ms",
+	     "somebody connects all the time: each connect was refused", 200, median_ms(restart));
+	tell("connects that nobody decided during the restarts", "connects", NULL, 0,
+	     (double)undecided);
+	place_daemon_end(SIGTERM);
+	pid = place_daemon(NULL, NULL);
+	tell_memory("memory, a million prefixes, room for a million flows at the edge", 200, pid);
+	place_down();
+	return 0;
+}
