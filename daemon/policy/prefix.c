@@ -267,6 +267,66 @@ size_t sw_prefix_sort(struct sw_prefix *prefixes, size_t n)
 	return kept;
 }
 
+/* How many of the first bits two addresses have in common. */
+static unsigned int bits_in_common(const uint8_t a[static 16], const uint8_t b[static 16])
+{
+	unsigned int n = 0;
+
+	while (n < 16 && a[n] == b[n])
+		n++;
+	return n == 16 ? 128 : 8 * n + (unsigned int)__builtin_clz((a[n] ^ b[n]) & 0xffu) - 24;
+}
+
+static void shorten(struct sw_prefix *prefix, unsigned int bits)
+{
+	prefix->bits = (uint8_t)bits;
+	if (bits < 128)
+		prefix->addr[bits / 8] &= (uint8_t)(0xff00 >> bits % 8);
+	for (unsigned int i = bits / 8 + 1; i < 16; i++)
+		prefix->addr[i] = 0;
+}
+
+/* The first `n` are not behind `prefix`. */
+static size_t not_behind(const struct sw_prefix *wide, size_t n, const struct sw_prefix *prefix)
+{
+	size_t from = 0;
+
+	while (from < n) {
+		size_t middle = from + (n - from) / 2;
+
+		if (compare(&wide[middle], prefix) <= 0)
+			from = middle + 1;
+		else
+			n = middle;
+	}
+	return from;
+}
+
+/*
+ * Looks at the last one that is not behind `narrow`. Between it and one that covers there is nothing that both
+ * do not share with `narrow` as many bits as the cover has: so a cover has no more bits than are shared here.
+ */
+static bool is_covered(const struct sw_prefix *wide, size_t n, const struct sw_prefix *narrow)
+{
+	struct sw_prefix at = *narrow;
+
+	while ((n = not_behind(wide, n, &at)) > 0) {
+		const struct sw_prefix *last = &wide[n - 1];
+		unsigned int bits = bits_in_common(last->addr, at.addr);
+
+		if (sw_prefix_covers(last, narrow))
+			return true;
+		/* A prefix of the other family. */
+		if (last->bits <= bits && last->bits == 0)
+			return false;
+		shorten(&at, last->bits <= bits ? last->bits - 1u : bits);
+	}
+	return false;
+}
+
+/* A few in a long list are looked for, many are gone through with it. */
+#define FEW(n_narrow, n_wide) ((n_narrow) < (n_wide) / 64)
+
 /*
  * Sorted prefixes are a walk of the tree of addresses, a prefix before all that it covers. So the
  * one that may cover the next narrow one is the newest wide one that no other wide one covers. The
@@ -278,6 +338,11 @@ bool sw_prefixes_cover(const struct sw_prefix *wide, size_t n_wide, const struct
 	const struct sw_prefix *top[2] = {NULL, NULL};
 	size_t next = 0;
 
+	for (size_t i = 0; FEW(n_narrow, n_wide) && i < n_narrow; i++)
+		if (!is_covered(wide, n_wide, &narrow[i]))
+			return false;
+	if (FEW(n_narrow, n_wide))
+		return true;
 	for (size_t i = 0; i < n_narrow; i++) {
 		for (; next < n_wide && compare(&wide[next], &narrow[i]) <= 0; next++) {
 			const struct sw_prefix **at = &top[sw_prefix_is_v4(&wide[next])];

@@ -194,12 +194,12 @@ static uint32_t next_number(uint32_t *seed)
 	return *seed >> 8;
 }
 
-/* Few different ones, so that they cover each other often. */
-static struct sw_prefix any_prefix(uint32_t *seed)
+/* Few different ones, so that they cover each other often. `lengths`: of how many lengths. */
+static struct sw_prefix any_prefix(uint32_t *seed, unsigned int lengths)
 {
 	bool v4 = next_number(seed) % 2;
 	struct sw_prefix prefix = v4 ? parse("0.0.0.0") : parse("::");
-	unsigned int base = v4 ? 96 : 0, bits = next_number(seed) % 7;
+	unsigned int base = v4 ? 96 : 0, bits = next_number(seed) % lengths;
 
 	for (unsigned int i = 0; i < bits; i++)
 		if (next_number(seed) % 2)
@@ -233,9 +233,9 @@ static void test_lists_cover(void **state)
 		size_t n_wide = next_number(&seed) % 13, n_narrow = next_number(&seed) % 5;
 
 		for (size_t j = 0; j < n_wide; j++)
-			wide[j] = any_prefix(&seed);
+			wide[j] = any_prefix(&seed, 7);
 		for (size_t j = 0; j < n_narrow; j++)
-			narrow[j] = any_prefix(&seed);
+			narrow[j] = any_prefix(&seed, 7);
 		n_wide = sw_prefix_sort(wide, n_wide);
 		n_narrow = sw_prefix_sort(narrow, n_narrow);
 		bool covers = cover_one_by_one(wide, n_wide, narrow, n_narrow);
@@ -245,6 +245,34 @@ static void test_lists_cover(void **state)
 	}
 	/* both answers came up often enough to mean something */
 	assert_in_range(covered, tries / 10, tries - tries / 10);
+}
+
+/* A few are looked for in a long list; some of it is short prefixes. */
+static void test_long_list_covers(void **state)
+{
+	uint32_t seed = 587;
+	size_t covered = 0, tries = 4000;
+
+	(void)state;
+	for (size_t i = 0; i < tries; i++) {
+		struct sw_prefix wide[400], narrow[2];
+		size_t n_wide = 200 + next_number(&seed) % 201, n_narrow = 1 + i % 2;
+
+		for (size_t j = 0; j < n_wide; j++) {
+			wide[j] = any_prefix(&seed, 17);
+			if (wide[j].bits % 96 < 8 && j > i % 4)
+				wide[j] = wide[0];
+		}
+		for (size_t j = 0; j < n_narrow; j++)
+			narrow[j] = any_prefix(&seed, 20);
+		n_wide = sw_prefix_sort(wide, n_wide);
+		n_narrow = sw_prefix_sort(narrow, n_narrow);
+		bool covers = cover_one_by_one(wide, n_wide, narrow, n_narrow);
+
+		covered += covers;
+		assert_int_equal(sw_prefixes_cover(wide, n_wide, narrow, n_narrow), covers);
+	}
+	assert_in_range(covered, tries / 20, tries - tries / 20);
 }
 
 static void test_sort(void **state)
@@ -272,10 +300,10 @@ static void test_sort(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_bad),
-		cmocka_unit_test(test_targets),    cmocka_unit_test(test_numbers),
-		cmocka_unit_test(test_covers),     cmocka_unit_test(test_lists_cover),
-		cmocka_unit_test(test_sort),
+		cmocka_unit_test(test_round_trip),       cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_targets),          cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_covers),           cmocka_unit_test(test_lists_cover),
+		cmocka_unit_test(test_long_list_covers), cmocka_unit_test(test_sort),
 	};
 
 	return cmocka_run_group_tests_name("prefix", tests, NULL, NULL);
