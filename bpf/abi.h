@@ -17,6 +17,7 @@
 #ifndef __bpf__
 #include <assert.h>
 #include <linux/types.h>
+#include <stddef.h>
 #endif
 
 #include "bpf/vocabulary.h"
@@ -168,6 +169,7 @@ struct sw_head {
 	__u64 taken;       /* events that a daemon has taken in hand: of the ring, and its own */
 	__u64 taken_at[2]; /* [n & 1]: where in the ring the record began that `taken` counts as its
 			      n-th, from 0; all ones: it was the daemon's own */
+	__u64 urgent; /* written by programs: events that a process waits for the daemon to act on */
 };
 
 /* For people: the daemon's memory of each rule, slot * SW_RULES_MAX + index. Kernel programs never
@@ -195,7 +197,7 @@ SW_SIZE(struct sw_prefix_key, 20);
 SW_SIZE(struct sw_pattern, 88);
 SW_SIZE(struct sw_policy, 16 + 3 * 8192 + 9 * 64 + 64 + 2 * (8 + 272) + 8 + SW_PATTERNS_MAX * 88 +
 				  65536 + 1024 + 10240);
-SW_SIZE(struct sw_head, 40 + 2 * sizeof(struct sw_policy) + 32);
+SW_SIZE(struct sw_head, 40 + 2 * sizeof(struct sw_policy) + 40);
 SW_SIZE(struct sw_rule_info, 776);
 SW_SIZE(struct sw_policy_info, 4136);
 #undef SW_SIZE

@@ -90,7 +90,7 @@ struct sw_sample {
 /* A record of the ring buffer `events`. */
 struct sw_event {
 	__u16 version;    /* SW_ABI_VERSION */
-	__u16 size;       /* of this struct */
+	__u16 size;       /* of the record */
 	__u8 kind;        /* enum sw_event_kind */
 	__u8 verdict;     /* enum sw_verdict */
 	__u8 reason;      /* enum sw_reason */
@@ -127,10 +127,36 @@ struct sw_event {
 	struct sw_caller caller;
 };
 
+/* A process waits for what the daemon does about it: the gate ended its connection, or what it sent first was
+   dropped. */
+static inline int sw_event_is_urgent(__u8 kind, __u8 verdict, __u8 reason)
+{
+	if (kind == SW_EVENT_GATE || kind == SW_EVENT_SERVE)
+		return verdict == SW_VERDICT_RESET;
+	return kind == SW_EVENT_PACKET && verdict == SW_VERDICT_DROP &&
+	       reason == SW_REASON_UNATTRIBUTED;
+}
+
+/*
+ * The names of most callers are short, and each line of memory that a record fills costs time. So a record
+ * comes in one of two forms, which its size tells apart: whole, or as the struct above up to `caller.exe`, and
+ * then the two names in less room. A name that is cut by it makes the record a whole one.
+ */
+#define SW_SHORT_EXE 48
+#define SW_SHORT_CGROUP 64
+
+struct sw_event_short {
+	__u64 head[24]; /* struct sw_event as far as caller.exe */
+	char exe[SW_SHORT_EXE];
+	char cgroup[SW_SHORT_CGROUP];
+};
+
 #ifndef __bpf__
 #define SW_SIZE(type, size) static_assert(sizeof(type) == (size), #type " changed its layout")
 SW_SIZE(struct sw_caller, 560);
 SW_SIZE(struct sw_event, 704);
+SW_SIZE(struct sw_event_short,
+	offsetof(struct sw_event, caller.exe) + SW_SHORT_EXE + SW_SHORT_CGROUP);
 SW_SIZE(struct sw_flow, 16 + 56 + 48 + 24 + 560);
 SW_SIZE(struct sw_sample, 16);
 #undef SW_SIZE

@@ -137,7 +137,10 @@ __noinline int sw_identify_names(struct sw_scratch *scratch, __u64 guarded)
 {
 	if (!scratch)
 		return -1;
-	sw_identify_exe(scratch);
+	if (scratch->file_at)
+		sw_identify_exe(scratch);
+	else
+		__builtin_memset(scratch->caller.exe, 0, sizeof(scratch->caller.exe));
 	sw_identify_cgroup(scratch, guarded);
 	return 0;
 }

@@ -231,15 +231,15 @@ static __noinline int sw_edge_report(struct sw_edge_work *work, __u8 verdict, __
 		sw_count(SW_COUNT_SUPPRESSED);
 		return 0;
 	}
-	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	event = bpf_ringbuf_reserve(&events, sizeof(struct sw_event_short), 0);
 	if (!event) {
 		sw_source_untold(slot, note.suppressed);
 		sw_count(SW_COUNT_LOST);
 		return 0;
 	}
-	__builtin_memset(event, 0, sizeof(*event));
+	__builtin_memset(event, 0, sizeof(struct sw_event_short));
 	event->version = SW_ABI_VERSION;
-	event->size = sizeof(*event);
+	event->size = sizeof(struct sw_event_short);
 	event->kind = SW_EVENT_EDGE;
 	event->verdict = verdict;
 	event->reason = reason;

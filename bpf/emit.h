@@ -66,11 +66,11 @@ SW_INLINE int sw_limit_permits(struct sw_limit *limit, __u64 now)
 	return (__u32)window < SW_EVENTS_PER_SECOND;
 }
 
-SW_INLINE void sw_event_fill(struct sw_event *event, const struct sw_report *report,
-			     const struct sw_caller *caller, __u64 now, __u32 suppressed)
+/* Everything but the caller. */
+SW_INLINE void sw_event_fill(struct sw_event *event, const struct sw_report *report, __u64 now,
+			     __u32 suppressed)
 {
 	event->version = SW_ABI_VERSION;
-	event->size = sizeof(*event);
 	event->kind = report->kind;
 	event->verdict = report->verdict;
 	event->reason = report->reason;
@@ -91,18 +91,58 @@ SW_INLINE void sw_event_fill(struct sw_event *event, const struct sw_report *rep
 	event->cipher = 0;
 	event->served = report->kind == SW_EVENT_SERVE;
 	event->padding = 0;
-	event->opened_ns = event->sent = event->received = 0;
+	/* One by one: the compiler would make one of them, of many single bytes. */
+	SW_WRITE_ONCE(event->opened_ns, 0);
+	SW_WRITE_ONCE(event->sent, 0);
+	SW_WRITE_ONCE(event->received, 0);
 	__builtin_memcpy(event->src, report->src, sizeof(event->src));
 	__builtin_memcpy(event->dst, report->dst, sizeof(event->dst));
 	__builtin_memcpy(event->new_dst, report->new_dst, sizeof(event->new_dst));
-	if (caller) {
+}
+
+/* Nobody is blamed who was not seen: uid 0 is somebody. */
+SW_INLINE void sw_event_nobody(struct sw_event *event, struct sw_event_short *names)
+{
+	__builtin_memset(&event->caller, 0, __builtin_offsetof(struct sw_caller, exe));
+	event->caller.flags = SW_CALLER_WORKER;
+	event->caller.uid = event->caller.gid = ~0u;
+	__builtin_memset(names->exe, 0, sizeof(names->exe));
+	__builtin_memset(names->cgroup, 0, sizeof(names->cgroup));
+}
+
+/* The two names end before the last byte of their room. */
+SW_INLINE int sw_names_are_short(const struct sw_caller *caller)
+{
+	return !caller->exe[SW_SHORT_EXE - 1] && !caller->cgroup[SW_SHORT_CGROUP - 1];
+}
+
+/* A record of the form that the caller's names ask for, with the caller in it. NULL: no room. */
+SW_INLINE struct sw_event *sw_event_reserve(const struct sw_caller *caller)
+{
+	struct sw_event_short *names;
+	struct sw_event *event;
+
+	if (caller && !sw_names_are_short(caller)) {
+		event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+		if (!event)
+			return 0;
+		event->size = sizeof(*event);
 		bpf_probe_read_kernel(&event->caller, sizeof(event->caller), caller);
-	} else {
-		/* Nobody is blamed who was not seen: uid 0 is somebody. */
-		__builtin_memset(&event->caller, 0, sizeof(event->caller));
-		event->caller.flags = SW_CALLER_WORKER;
-		event->caller.uid = event->caller.gid = ~0u;
+		return event;
 	}
+	names = bpf_ringbuf_reserve(&events, sizeof(*names), 0);
+	if (!names)
+		return 0;
+	event = (struct sw_event *)names;
+	event->size = sizeof(*names);
+	if (!caller) {
+		sw_event_nobody(event, names);
+		return event;
+	}
+	__builtin_memcpy(&event->caller, caller, __builtin_offsetof(struct sw_caller, exe));
+	__builtin_memcpy(names->exe, caller->exe, sizeof(names->exe));
+	__builtin_memcpy(names->cgroup, caller->cgroup, sizeof(names->cgroup));
+	return event;
 }
 
 /* What an event of the gate says beside the rest. */
@@ -132,32 +172,57 @@ SW_INLINE void sw_event_session(struct sw_event *event, const struct sw_sock *st
 	event->served = flow->served;
 }
 
+/*
+ * How the reader is woken. Without a flag the kernel does it for a record that is the first behind what was
+ * read, so a reader that reads in batches is woken once for each; it leaves them lying for a while. What a
+ * process waits for the daemon to act on - its connection ends - comes at once: the reader learns by
+ * `urgent` that it was woken for that. It is counted first; should it be looked at in between, the record is
+ * read with the batch.
+ */
+SW_INLINE __u64 sw_event_wakes(const struct sw_report *report)
+{
+	struct sw_head *to;
+	__u32 zero = 0;
+
+	if (!sw_event_is_urgent(report->kind, report->verdict, report->reason))
+		return 0;
+	to = bpf_map_lookup_elem(&head, &zero);
+	if (to)
+		__sync_fetch_and_add(&to->urgent, 1);
+	return BPF_RB_FORCE_WAKEUP;
+}
+
 /* `caller`: NULL: nobody is known. `st`: of the socket, for what is told of a connection that was let through; else
    NULL. Returns 0, or -1 when there was no room. */
-static __noinline int sw_emit_now(const struct sw_report *report, const struct sw_caller *caller,
-				  const struct sw_sock *st, struct sw_limit *limit)
+static __noinline int sw_emit_at(const struct sw_report *report, const struct sw_caller *caller,
+				 const struct sw_sock *st, struct sw_limit *limit, __u64 now)
 {
-	__u64 now = bpf_ktime_get_boot_ns();
 	struct sw_event *event;
 	__u32 suppressed = 0;
 
 	if (limit)
 		suppressed = __sync_lock_test_and_set(&limit->suppressed, 0);
-	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	event = sw_event_reserve(caller);
 	if (!event) {
 		if (limit && suppressed)
 			__sync_fetch_and_add(&limit->suppressed, suppressed);
 		sw_count(SW_COUNT_LOST);
 		return -1;
 	}
-	sw_event_fill(event, report, caller, now, suppressed);
+	sw_event_fill(event, report, now, suppressed);
 	if (st && (report->kind == SW_EVENT_GATE || report->kind == SW_EVENT_SERVE))
 		sw_event_gate(event, st);
 	if (st && report->kind == SW_EVENT_SESSION)
 		sw_event_session(event, st);
 	sw_count(SW_COUNT_EVENTS);
-	bpf_ringbuf_submit(event, 0);
+	bpf_ringbuf_submit(event, sw_event_wakes(report));
 	return 0;
+}
+
+SW_INLINE int sw_emit_now(const struct sw_report *report, const struct sw_caller *caller,
+			  const struct sw_sock *st)
+{
+	return sw_emit_at(report, caller, st, 0, bpf_ktime_get_boot_ns());
 }
 
 /*
@@ -175,7 +240,7 @@ SW_INLINE void sw_emit(const struct sw_report *report, struct sw_scratch *scratc
 	}
 	if (scratch)
 		sw_identify_names(scratch, guarded);
-	sw_emit_now(report, scratch ? &scratch->caller : 0, 0, limit);
+	sw_emit_at(report, scratch ? &scratch->caller : 0, 0, limit, bpf_ktime_get_boot_ns());
 }
 
 #endif

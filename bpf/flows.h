@@ -173,7 +173,7 @@ static __noinline void sw_report_session(struct sw_sock *st)
 		report.new_port = flow->dst_port;
 	}
 	sw_count(SW_COUNT_SESSIONS);
-	sw_emit_now(&report, &flow->caller, st, 0);
+	sw_emit_now(&report, &flow->caller, st);
 }
 
 /* Only sockets that asked for it are told about, ours and those of other programs. */

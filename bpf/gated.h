@@ -118,7 +118,7 @@ static __noinline void sw_report_gate(struct sw_sock *st)
 		return;
 	__builtin_memcpy(report.src, st->flow.src, sizeof(report.src));
 	__builtin_memcpy(report.dst, st->flow.asked, sizeof(report.dst));
-	if (sw_emit_now(&report, &st->flow.caller, st, 0))
+	if (sw_emit_now(&report, &st->flow.caller, st))
 		__sync_lock_test_and_set(&st->told, 0);
 }
 

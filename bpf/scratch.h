@@ -19,7 +19,7 @@ SW_INLINE void sw_caller_clear(struct sw_scratch *scratch)
 }
 
 /* The first that is free; NULL: none. Whoever takes one gives it back by sw_scratch_leave(), on each way out. */
-static __noinline struct sw_scratch *sw_scratch_take(void)
+static __noinline __attribute__((unused)) struct sw_scratch *sw_scratch_take(void)
 {
 	struct sw_scratch *scratch;
 

@@ -114,7 +114,7 @@ static __noinline void sw_served_no_memory(struct bpf_sock_ops *ctx, struct sw_r
 		sw_count(SW_COUNT_SERVE_REFUSED);
 		bpf_sock_ops_cb_flags_set(ctx, SW_UNREMEMBERED);
 	}
-	sw_emit_now(report, 0, 0, 0);
+	sw_emit_now(report, 0, 0);
 }
 
 /* The server's owner. Without a scratch nobody is known. */

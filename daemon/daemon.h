@@ -53,6 +53,9 @@ struct sw_daemon {
 
 	sd_event *loop;
 	sd_event_source *check_timer, *confirm_timer;
+	sd_event_source *ring, *batch_timer; /* events, see run.c */
+	bool batching;
+	uint64_t urgent_seen; /* of struct sw_head, as of the last reading */
 	struct sw_addresses *addresses;
 	uint8_t (*local)[16]; /* as in the map `local`, sorted */
 	size_t n_local;

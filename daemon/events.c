@@ -16,12 +16,30 @@ static bool ends(const char *text, size_t size)
 	return memchr(text, '\0', size) != NULL;
 }
 
+/* Either form becomes the whole one. */
+static bool take_out(const void *bytes, size_t size, struct sw_event *event)
+{
+	const struct sw_event_short *names = bytes;
+
+	if (size == sizeof(*event)) {
+		memcpy(event, bytes, sizeof(*event));
+		return event->size == size;
+	}
+	if (size != sizeof(*names))
+		return false;
+	memset(event, 0, sizeof(*event));
+	memcpy(event, names->head, sizeof(names->head));
+	memcpy(event->caller.exe, names->exe, sizeof(names->exe));
+	memcpy(event->caller.cgroup, names->cgroup, sizeof(names->cgroup));
+	if (event->size != size)
+		return false;
+	event->size = sizeof(*event);
+	return true;
+}
+
 int sw_event_check(const void *bytes, size_t size, struct sw_event *event)
 {
-	if (size != sizeof(*event))
-		return -EINVAL;
-	memcpy(event, bytes, sizeof(*event));
-	if (event->version != SW_ABI_VERSION || event->size != sizeof(*event))
+	if (!take_out(bytes, size, event) || event->version != SW_ABI_VERSION)
 		return -EINVAL;
 	if (event->kind < SW_EVENT_CONNECT || event->kind >= SW_EVENT_KIND_MAX ||
 	    event->verdict >= SW_VERDICT_MAX || event->reason >= SW_REASON_MAX)

@@ -13,7 +13,8 @@
 #include "bpf/abi.h"
 #include "daemon/audit/record.h"
 
-/* Copies a record out when it is one: version, size, ranges, ends of strings. 0 or -EINVAL. */
+/* Copies a record, of either form, out as a whole one when it is one: version, size, ranges, ends of strings.
+   0 or -EINVAL. */
 int sw_event_check(const void *bytes, size_t size, struct sw_event *event);
 
 /* Names of users and groups, remembered for a while. One fixed table: a name that collides with

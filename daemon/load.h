@@ -129,12 +129,13 @@ uint32_t sw_kernel_local_size(const struct sw_kernel *kernel); /* how many there
 
 /* ---- events ---- */
 
-/* An fd to poll, and the reading of all records that wait: `record` is called for each. */
+/* An fd that is readable while a record waits, borrowed, and the reading of those that wait: `record` is called
+   for each, up to a number that keeps nothing else waiting for long. Returns how many were read. */
 int sw_kernel_events_fd(const struct sw_kernel *kernel);
 int sw_kernel_events_open(struct sw_kernel *kernel,
 			  void (*record)(void *data, const void *bytes, size_t size), void *data,
 			  struct sw_fault *fault);
-void sw_kernel_events_read(struct sw_kernel *kernel);
+unsigned int sw_kernel_events_read(struct sw_kernel *kernel);
 
 /* Bytes that wait in the ring to be read, and its size; zeros while it is not open. */
 void sw_kernel_events_lag(const struct sw_kernel *kernel, uint64_t *waiting, uint64_t *size);

@@ -82,12 +82,13 @@ static void reader_lag(const struct sw_reader *reader, uint64_t *waiting, uint64
 	*size = reader->size;
 }
 
-static void reader_read(struct sw_reader *reader)
+static unsigned int reader_read(struct sw_reader *reader)
 {
 	reader->left = RECORDS_AT_ONCE;
 	reader->reading = true;
 	ring_buffer__consume(reader->ring);
 	reader->reading = false;
+	return RECORDS_AT_ONCE - reader->left;
 }
 
 int sw_kernel_events_open(struct sw_kernel *kernel,
@@ -119,13 +120,12 @@ void sw_kernel_took(struct sw_kernel *kernel, bool of_ring)
 
 int sw_kernel_events_fd(const struct sw_kernel *kernel)
 {
-	return ring_buffer__epoll_fd(kernel->events.ring);
+	return sw_map_fd(kernel, SW_MAP_EVENTS);
 }
 
-void sw_kernel_events_read(struct sw_kernel *kernel)
+unsigned int sw_kernel_events_read(struct sw_kernel *kernel)
 {
-	if (kernel->events.ring)
-		reader_read(&kernel->events);
+	return kernel->events.ring ? reader_read(&kernel->events) : 0;
 }
 
 void sw_kernel_events_lag(const struct sw_kernel *kernel, uint64_t *waiting, uint64_t *size)

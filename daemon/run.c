@@ -203,6 +203,55 @@ void sw_daemon_record(void *data, const void *bytes, size_t size)
 		sw_daemon_event(daemon, &event);
 }
 
+/*
+ * Events are read in batches. As long as none come, the ring is polled by its level: the first one wakes us at
+ * once. From then on it is read every BATCH_USEC, until a reading finds nothing. Meanwhile the ring is polled
+ * by its edge: the kernel wakes us for the first record behind what was read, which we leave lying, and for one
+ * that a process waits for (emit.h), upon which all is read.
+ *
+ * No record is left lying by a wake-up that was missed, as none is needed: either the timer is set, and each
+ * reading that finds something sets it again; or the level is polled, and epoll looks at the ring itself when
+ * that is asked for, so that what came behind the last reading counts. What is read late by this is BATCH_USEC
+ * late at most. The ring has room for some ten times as long at a million records a second.
+ */
+#define BATCH_USEC 5000u
+
+static int batch_after(struct sw_daemon *daemon, uint64_t usec)
+{
+	int error = sd_event_source_set_time_relative(daemon->batch_timer, usec);
+
+	if (error >= 0)
+		error = sd_event_source_set_enabled(daemon->batch_timer, SD_EVENT_ONESHOT);
+	if (error >= 0 && !daemon->batching)
+		error = sd_event_source_set_io_events(daemon->ring, EPOLLIN | EPOLLET);
+	daemon->batching = true;
+	return error;
+}
+
+static int batch_over(struct sw_daemon *daemon)
+{
+	daemon->batching = false;
+	return sd_event_source_set_io_events(daemon->ring, EPOLLIN);
+}
+
+static int read_events(struct sw_daemon *daemon)
+{
+	uint64_t waiting, size;
+	unsigned int n;
+
+	daemon->urgent_seen = sw_kernel_head(daemon->kernel)->urgent;
+	n = sw_kernel_events_read(daemon->kernel);
+	/* Their source comes last: a flood of events would keep them for ever. */
+	sw_daemon_read_samples(daemon);
+	tell_readers(daemon);
+	sw_kernel_events_lag(daemon->kernel, &waiting, &size);
+	if (!n && !waiting)
+		return batch_over(daemon);
+	/* More than are read at once: others have their turn, then it goes on. What waits and cannot be read is
+	   being written. */
+	return batch_after(daemon, n && waiting > size / 16 ? 0 : BATCH_USEC);
+}
+
 static int on_events(sd_event_source *source, int fd, uint32_t events, void *data)
 {
 	struct sw_daemon *daemon = data;
@@ -210,11 +259,17 @@ static int on_events(sd_event_source *source, int fd, uint32_t events, void *dat
 	(void)source;
 	(void)fd;
 	(void)events;
-	sw_kernel_events_read(daemon->kernel);
-	/* Their source comes last: a flood of events would keep them for ever. */
-	sw_daemon_read_samples(daemon);
-	tell_readers(daemon);
-	return 0;
+	if (daemon->batching && __atomic_load_n(&sw_kernel_head(daemon->kernel)->urgent,
+						__ATOMIC_ACQUIRE) == daemon->urgent_seen)
+		return 0;
+	return read_events(daemon);
+}
+
+static int on_batch(sd_event_source *source, uint64_t usec, void *data)
+{
+	(void)source;
+	(void)usec;
+	return read_events(data);
 }
 
 static int on_samples(sd_event_source *source, int fd, uint32_t events, void *data)
@@ -392,9 +447,15 @@ static int watch_signals(struct sw_daemon *daemon)
 static int watch_rings(struct sw_daemon *daemon)
 {
 	sd_event_source *samples = NULL;
-	int error = sd_event_add_io(daemon->loop, NULL, sw_kernel_events_fd(daemon->kernel),
-				    EPOLLIN, on_events, daemon);
+	int error =
+		sd_event_add_io(daemon->loop, &daemon->ring, sw_kernel_events_fd(daemon->kernel),
+				EPOLLIN, on_events, daemon);
 
+	if (error >= 0)
+		error = sd_event_add_time(daemon->loop, &daemon->batch_timer, CLOCK_MONOTONIC, 0, 1,
+					  on_batch, daemon);
+	if (error >= 0)
+		error = sd_event_source_set_enabled(daemon->batch_timer, SD_EVENT_OFF);
 	if (error >= 0)
 		error = sd_event_add_io(daemon->loop, &samples,
 					sw_kernel_samples_fd(daemon->kernel), EPOLLIN, on_samples,

@@ -21,7 +21,7 @@
 #define READERS_GROUP "smtpwall"
 
 /* Some 25,000 events: half a second of as many as the kernel can tell of. */
-#define TRAIL_BYTES (8u << 20)
+#define TRAIL_BYTES (6u << 20)
 
 #define DAY_NS 86400000000000ull
 
@@ -418,6 +418,8 @@ void sw_daemon_end(struct sw_daemon *daemon)
 		       (unsigned long long)unwritten);
 	sw_trail_free(daemon->trail);
 	sw_addresses_close(daemon->addresses);
+	sd_event_source_disable_unref(daemon->ring);
+	sd_event_source_disable_unref(daemon->batch_timer);
 	sd_event_source_disable_unref(daemon->check_timer);
 	sd_event_source_disable_unref(daemon->confirm_timer);
 	sw_slots_close(&daemon->slots);

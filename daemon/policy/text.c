@@ -111,19 +111,36 @@ static size_t escape_one(const char *at, const char *end, char to[static 16])
 	return step;
 }
 
+/* How many bytes stand for themselves: most of what is shown is nothing else. */
+static size_t plain(const char *at, const char *end)
+{
+	const char *from = at;
+
+	while (at < end && (unsigned char)(*at - 0x20) < 0x7f - 0x20)
+		at++;
+	return (size_t)(at - from);
+}
+
 void sw_text_escape(const char *text, size_t length, char *to, size_t size)
 {
 	const char *end = text + length;
 	size_t used = 0;
 
 	for (const char *at = text; at < end;) {
+		size_t n = plain(at, end), room = size - used - 1;
 		char shown[16];
 
-		at += escape_one(at, end, shown);
-		if (used + strlen(shown) >= size)
+		memcpy(to + used, at, n < room ? n : room);
+		used += n < room ? n : room;
+		at += n;
+		if (n > room || at == end)
 			break;
-		memcpy(to + used, shown, strlen(shown));
-		used += strlen(shown);
+		at += escape_one(at, end, shown);
+		n = strlen(shown);
+		if (used + n >= size)
+			break;
+		memcpy(to + used, shown, n);
+		used += n;
 	}
 	to[used] = '\0';
 }

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Records of events as the programs make them, as many at once as are asked for: what a record costs, and
  * more of them than connects could cause for a daemon to take.
@@ -10,7 +10,7 @@ char sw_license[] SEC("license") = "GPL";
 enum ways {
 	WAY_NONE = 0, /* what a step costs without a record */
 	WAY_EVENT,    /* as the programs do it */
-	WAY_SILENT,   /* nobody is woken */
+	WAY_BARE,     /* reserved and submitted, nothing in it, nobody woken: the kernel's part */
 	WAY_WAKING,   /* the reader is woken for each */
 };
 
@@ -30,13 +30,23 @@ struct {
 	__type(value, struct sw_sock);
 } subject SEC(".maps");
 
+static int bare(void)
+{
+	void *record = bpf_ringbuf_reserve(&events, sizeof(struct sw_event_short), 0);
+
+	if (!record)
+		return -1;
+	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
 static int submit(const struct sw_report *report, const struct sw_sock *st, __u64 flags)
 {
-	struct sw_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	struct sw_event *event = sw_event_reserve(&st->flow.caller);
 
 	if (!event)
 		return -1;
-	sw_event_fill(event, report, &st->flow.caller, report->cookie, 0);
+	sw_event_fill(event, report, report->cookie, 0);
 	sw_count(SW_COUNT_EVENTS);
 	bpf_ringbuf_submit(event, flags);
 	return 0;
@@ -61,10 +71,10 @@ static long step(__u32 i, void *context)
 		return 1;
 	switch (request->way) {
 	case WAY_EVENT:
-		request->done += !sw_emit_now(&report, st, 0);
+		request->done += !sw_emit_at(&report, &st->flow.caller, st, 0, i);
 		break;
-	case WAY_SILENT:
-		request->done += !submit(&report, st, BPF_RB_NO_WAKEUP);
+	case WAY_BARE:
+		request->done += !bare();
 		break;
 	case WAY_WAKING:
 		request->done += !submit(&report, st, BPF_RB_FORCE_WAKEUP);

@@ -13,6 +13,7 @@
 #include "bpf/edge.skel.h"
 #include "bpf/edge_tc.skel.h"
 #include "daemon/base.h"
+#include "daemon/events.h"
 #include "tests/prog/edge_fixture.h"
 
 #define ENTRIES_MAX 1024
@@ -59,9 +60,8 @@ void ex_size(uint32_t flows, uint32_t gates)
 static int take_event(void *context, void *data, size_t size)
 {
 	(void)context;
-	if (size != sizeof(struct sw_event) || own.n_events == EVENTS_MAX)
+	if (own.n_events == EVENTS_MAX || sw_event_check(data, size, &own.events[own.n_events++]))
 		ex_fail("event");
-	memcpy(&own.events[own.n_events++], data, size);
 	return 0;
 }
 

@@ -14,12 +14,13 @@
 
 #include "bpf/host.skel.h"
 #include "daemon/base.h"
+#include "daemon/events.h"
 #include "tests/prog/fixture.h"
 #include "tests/prog/internal.h"
 #include "tests/unit/gate_host.h"
 
 #define CGROUPS_MAX 64
-#define EVENTS_MAX 8192
+#define EVENTS_MAX 16384 /* more than the ring has room for */
 
 struct fx fx;
 
@@ -200,15 +201,16 @@ static void tell_sizes(void)
 
 static int take_event(void *context, void *data, size_t size)
 {
-	const struct sw_event *event = data;
+	struct sw_event event;
 
 	(void)context;
-	if (size != sizeof(*event) || own.n_events == EVENTS_MAX || own.n_sessions == EVENTS_MAX)
+	if (sw_event_check(data, size, &event) || own.n_events == EVENTS_MAX ||
+	    own.n_sessions == EVENTS_MAX)
 		fx_fail("event");
-	if (event->kind == SW_EVENT_SESSION)
-		own.sessions[own.n_sessions++] = *event;
+	if (event.kind == SW_EVENT_SESSION)
+		own.sessions[own.n_sessions++] = event;
 	else
-		own.events[own.n_events++] = *event;
+		own.events[own.n_events++] = event;
 	return 0;
 }
 

@@ -22,6 +22,29 @@ static void test_check(void **state)
 	assert_int_equal(sw_event_check(&event, sizeof(event), &out), 0);
 }
 
+/* A record with short names is the same event. */
+static void test_check_short(void **state)
+{
+	struct sw_event event = sample(), whole = sample(), out;
+	struct sw_event_short names = {};
+
+	(void)state;
+	event.size = sizeof(names);
+	memcpy(names.head, &event, sizeof(names.head));
+	strcpy(names.exe, event.caller.exe);
+	strcpy(names.cgroup, event.caller.cgroup);
+	assert_int_equal(sw_event_check(&names, sizeof(names), &out), 0);
+	assert_memory_equal(&whole, &out, sizeof(whole));
+	assert_int_equal(sw_event_check(&names, sizeof(names) - 1, &out), -EINVAL);
+	/* Names without an end go as far as their room. */
+	memset(names.exe, 'x', sizeof(names.exe));
+	assert_int_equal(sw_event_check(&names, sizeof(names), &out), 0);
+	assert_int_equal(strlen(out.caller.exe), sizeof(names.exe));
+	event.size = sizeof(event);
+	memcpy(names.head, &event, sizeof(names.head));
+	assert_int_equal(sw_event_check(&names, sizeof(names), &out), -EINVAL);
+}
+
 #define REFUSED(change)                                                                            \
 	do {                                                                                       \
 		struct sw_event event = sample(), out;                                             \
@@ -367,13 +390,13 @@ static void test_object_edge(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_check),           cmocka_unit_test(test_object_answer),
-		cmocka_unit_test(test_object_edge),     cmocka_unit_test(test_check_refuses),
-		cmocka_unit_test(test_object),          cmocka_unit_test(test_object_unknown),
-		cmocka_unit_test(test_object_redirect), cmocka_unit_test(test_object_gate),
-		cmocka_unit_test(test_hostile_names),   cmocka_unit_test(test_names),
-		cmocka_unit_test(test_session),         cmocka_unit_test(test_served),
-		cmocka_unit_test(test_elsewhere),
+		cmocka_unit_test(test_check),          cmocka_unit_test(test_object_answer),
+		cmocka_unit_test(test_object_edge),    cmocka_unit_test(test_check_refuses),
+		cmocka_unit_test(test_check_short),    cmocka_unit_test(test_object),
+		cmocka_unit_test(test_object_unknown), cmocka_unit_test(test_object_redirect),
+		cmocka_unit_test(test_object_gate),    cmocka_unit_test(test_hostile_names),
+		cmocka_unit_test(test_names),          cmocka_unit_test(test_session),
+		cmocka_unit_test(test_served),         cmocka_unit_test(test_elsewhere),
 	};
 
 	return cmocka_run_group_tests_name("events", tests, NULL, NULL);
