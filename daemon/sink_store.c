@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/sink_store.h"
 
+#include <malloc.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <time.h>
@@ -25,6 +26,7 @@ struct sw_store_sink {
 	bool failed;  /* this batch */
 	char error[SW_STORE_ERROR_SIZE];
 	uint64_t tidied_ns; /* when last: CLOCK_MONOTONIC */
+	enum { RESTING = 0, IDLE, WRITING } pace;
 	struct {
 		_Atomic uint64_t bytes, events, sessions, oldest_ns, removed;
 	} size;
@@ -195,10 +197,25 @@ static void tidy(void *data)
 	note_size(sink);
 }
 
+/* A second without a batch is the end of a flood: memory goes back to the system, also what the C library
+   keeps of what was freed. */
+static void tick(void *data)
+{
+	struct sw_store_sink *sink = data;
+
+	tidy(sink);
+	if (sink->pace == IDLE && sink->store) {
+		sw_store_rest(sink->store);
+		malloc_trim(0);
+	}
+	sink->pace = sink->pace == WRITING ? IDLE : RESTING;
+}
+
 static int commit(void *data, struct sw_fault *fault)
 {
 	struct sw_store_sink *sink = data;
 
+	sink->pace = WRITING;
 	if (sink->failed || sw_store_commit(sink->store, sink->error) < 0)
 		return sw_fault(fault, SW_EXIT_KERNEL, "%s", sink->error);
 	if (now_ns(CLOCK_MONOTONIC) - sink->tidied_ns > TIDY_NSEC)
@@ -215,6 +232,6 @@ const struct sw_sink_calls sw_sink_store = {
 	.lost = lost,
 	.put = put,
 	.commit = commit,
-	.tick = tidy,
+	.tick = tick,
 	.close = close_sink,
 };

@@ -4,16 +4,18 @@
 #include <assert.h>
 #include <string.h>
 
-/* In front of a packed record; what lies behind is copied, so it need not be aligned. */
+/* In front of a packed record; what lies behind is copied, so it need not be aligned. The pointers to the texts
+   are left out. */
 struct head {
 	uint32_t size; /* with this */
 	struct sw_record record;
 };
 
+#define HEAD_SIZE offsetof(struct head, record.text)
+
 /* A text is at most so long, so that all of them fit. */
 #define TEXT_MAX 2048
-static_assert(sizeof(struct head) + TEXT_MAX + SW_TEXTS * 1 < SW_PACKED_MAX,
-	      "one text of full length fits");
+static_assert(HEAD_SIZE + TEXT_MAX + SW_TEXTS * 1 < SW_PACKED_MAX, "one text of full length fits");
 
 void sw_record_init(struct sw_record *record)
 {
@@ -50,7 +52,7 @@ static size_t room_for(size_t used, int text)
 
 size_t sw_record_packed_size(const struct sw_record *record)
 {
-	size_t used = sizeof(struct head);
+	size_t used = HEAD_SIZE;
 
 	for (int i = 0; i < SW_TEXTS; i++)
 		used += kept(record->text[i], room_for(used, i)) + 1;
@@ -60,7 +62,7 @@ size_t sw_record_packed_size(const struct sw_record *record)
 size_t sw_record_pack(const struct sw_record *record, void *to)
 {
 	struct head head = {.record = *record};
-	size_t used = sizeof(head);
+	size_t used = HEAD_SIZE;
 	char *at = to;
 
 	for (int i = 0; i < SW_TEXTS; i++) {
@@ -69,25 +71,24 @@ size_t sw_record_pack(const struct sw_record *record, void *to)
 		memcpy(at + used, record->text[i], length);
 		at[used + length] = '\0';
 		used += length + 1;
-		head.record.text[i] = NULL; /* nobody's pointer stays in the piece */
 	}
 	head.size = (uint32_t)used;
-	memcpy(at, &head, sizeof(head));
+	memcpy(at, &head, HEAD_SIZE);
 	return used;
 }
 
 size_t sw_record_unpack(const void *from, size_t size, struct sw_record *record)
 {
-	struct head head;
+	struct head head = {};
 	const char *at = from, *end;
 
-	if (size < sizeof(head))
+	if (size < HEAD_SIZE)
 		return 0;
-	memcpy(&head, from, sizeof(head));
-	if (head.size < sizeof(head) || head.size > size)
+	memcpy(&head, from, HEAD_SIZE);
+	if (head.size < HEAD_SIZE || head.size > size)
 		return 0;
 	end = at + head.size;
-	at += sizeof(head);
+	at += HEAD_SIZE;
 	*record = head.record;
 	for (int i = 0; i < SW_TEXTS; i++) {
 		const char *nul = memchr(at, '\0', (size_t)(end - at));

@@ -319,3 +319,9 @@ void sw_store_size(struct sw_store *store, struct sw_store_size *size)
 	if (store->db && first_span(store, &block, &oldest))
 		size->oldest_ns = (uint64_t)oldest;
 }
+
+void sw_store_rest(struct sw_store *store)
+{
+	if (store->db)
+		sqlite3_db_release_memory(store->db);
+}
