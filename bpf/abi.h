@@ -98,12 +98,11 @@ struct sw_pattern {
  * Written only while its slot is not the active one.
  */
 struct sw_policy {
+	/* Near to each other what most decisions read: each page more is one more that the CPU has to look up. */
 	__u64 generation; /* counts every policy ever applied; 0 = this slot was never filled */
 	__u32 n_rules;
 	__u32 n_rows;
-	__u64 guard[65536 / 64];       /* bit p: port p is named by a host block */
-	__u64 edge_guard[65536 / 64];  /* by an edge block */
-	__u64 serve_guard[65536 / 64]; /* by a serve block: the port that a server listens on */
+	__u64 guard[65536 / 64]; /* bit p: port p is named by a host block */
 	struct sw_vec any[SW_DIMS];
 	struct sw_vec local;  /* rows with `to local` */
 	__u32 n_lengths[2];   /* [0] IPv4, [1] IPv6: prefix lengths in use */
@@ -111,14 +110,16 @@ struct sw_policy {
 	__u32 n_from_lengths[2]; /* the same of the source prefixes of edge and serve blocks */
 	__u8 from_lengths[2][136];
 	__u32 n_patterns;
-	__u32 serves; /* some port is in serve_guard */
+	__u32 serves;                /* some port is in serve_guard */
+	__u16 row_rule[SW_ROWS_MAX]; /* row -> rule index */
+	struct sw_rule rules[SW_RULES_MAX];
+	__u64 edge_guard[65536 / 64];  /* as `guard`, by an edge block */
+	__u64 serve_guard[65536 / 64]; /* by a serve block: the port that a server listens on */
 	struct sw_pattern
 		patterns[SW_PATTERNS_MAX]; /* interfaces of edge blocks, in the file's order */
 	struct sw_vec
 		classes[SW_CLASSES_MAX]; /* by the value of a prefix entry; an entry's class already
 						   holds the rows of every shorter prefix that covers it */
-	__u16 row_rule[SW_ROWS_MAX];     /* row -> rule index */
-	struct sw_rule rules[SW_RULES_MAX];
 };
 
 /* The key of a port's rows in `ids`, by scope; host has the bare port. */
