@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Records of events as the programs make them, as many at once as are asked for: what a record costs, and
  * more of them than connects could cause for a daemon to take.
