@@ -150,6 +150,8 @@ struct sw_prefix_key { /* value: __u32 class */
 	__u8 addr[16]; /* bits behind the prefix are zero */
 };
 
+#define SW_OBJECTS 3 /* of the host, and the two of the edge */
+
 /*
  * The map `head`, one entry. `active` is the only word that changes while programs look: a program
  * reads it once and uses that slot to the end, so each decision is made against exactly one policy.
@@ -171,6 +173,8 @@ struct sw_head {
 	__u64 taken_at[2]; /* [n & 1]: where in the ring the record began that `taken` counts as its
 			      n-th, from 0; all ones: it was the daemon's own */
 	__u64 urgent; /* written by programs: events that a process waits for the daemon to act on */
+	/* SHA-256 of the objects that the pinned programs are of; zero: not known, or about to change. */
+	__u8 objects[SW_OBJECTS][32];
 };
 
 /* For people: the daemon's memory of each rule, slot * SW_RULES_MAX + index. Kernel programs never
@@ -198,7 +202,7 @@ SW_SIZE(struct sw_prefix_key, 20);
 SW_SIZE(struct sw_pattern, 88);
 SW_SIZE(struct sw_policy, 16 + 3 * 8192 + 9 * 64 + 64 + 2 * (8 + 272) + 8 + SW_PATTERNS_MAX * 88 +
 				  65536 + 1024 + 10240);
-SW_SIZE(struct sw_head, 40 + 2 * sizeof(struct sw_policy) + 40);
+SW_SIZE(struct sw_head, 40 + 2 * sizeof(struct sw_policy) + 40 + SW_OBJECTS * 32);
 SW_SIZE(struct sw_rule_info, 776);
 SW_SIZE(struct sw_policy_info, 4136);
 #undef SW_SIZE

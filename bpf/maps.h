@@ -82,7 +82,7 @@ struct {
 } hits SEC(".maps");
 
 /* struct sw_event, to the daemon. Full: the event is lost and counted, the verdict stands. As large as a
-   tenth of a second of 50,000 records a second needs. */
+   quarter of a second of 50,000 records a second needs. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 22);

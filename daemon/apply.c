@@ -253,7 +253,7 @@ static int apply_changed(struct sw_daemon *daemon, struct sw_apply *apply, struc
 	if (daemon->attached)
 		sw_daemon_tell_policy(daemon);
 	if (strcmp(apply->path, daemon->policy_path) == 0)
-		sw_daemon_set_configured(daemon, active->image);
+		sw_daemon_set_configured(daemon, active->info.sha256);
 	return 0;
 }
 
@@ -267,7 +267,7 @@ static void loaded(struct sw_daemon *daemon, const struct sw_apply *apply, int r
 int sw_daemon_apply(struct sw_daemon *daemon, struct sw_apply *apply, struct sw_fault *fault)
 {
 	bool pending = sw_kernel_head(daemon->kernel)->confirm_before != 0;
-	bool same = sw_slots_is_active(&daemon->slots, apply->image, apply->path);
+	bool same = sw_slots_is_active(&daemon->slots, apply->image->sha256, apply->path);
 	int result;
 
 	if (same && (!apply->confirm_seconds || pending)) {
@@ -350,18 +350,18 @@ static char *configured_path(const struct sw_daemon *daemon)
 }
 
 /* One line: the hash, a blank, the path. */
-static char *configured_line(const struct sw_daemon *daemon, const struct sw_image *image)
+static char *configured_line(const struct sw_daemon *daemon, const uint8_t sha256[static 32])
 {
-	char hash[2 * sizeof(image->sha256) + 1], *line;
+	char hash[2 * 32 + 1], *line;
 
-	for (size_t i = 0; i < sizeof(image->sha256); i++)
-		snprintf(hash + 2 * i, 3, "%02x", image->sha256[i]);
+	for (size_t i = 0; i < 32; i++)
+		snprintf(hash + 2 * i, 3, "%02x", sha256[i]);
 	return asprintf(&line, "%s %s\n", hash, daemon->policy_path) < 0 ? NULL : line;
 }
 
-bool sw_daemon_is_configured(const struct sw_daemon *daemon, const struct sw_image *image)
+bool sw_daemon_is_configured(const struct sw_daemon *daemon, const uint8_t sha256[static 32])
 {
-	sw_autofree char *path = configured_path(daemon), *want = configured_line(daemon, image);
+	sw_autofree char *path = configured_path(daemon), *want = configured_line(daemon, sha256);
 	sw_autofclose FILE *file = path ? fopen(path, "re") : NULL;
 	char have[8192];
 	size_t n;
@@ -373,9 +373,9 @@ bool sw_daemon_is_configured(const struct sw_daemon *daemon, const struct sw_ima
 	return strcmp(have, want) == 0;
 }
 
-void sw_daemon_set_configured(const struct sw_daemon *daemon, const struct sw_image *image)
+void sw_daemon_set_configured(const struct sw_daemon *daemon, const uint8_t sha256[static 32])
 {
-	sw_autofree char *path = configured_path(daemon), *line = configured_line(daemon, image);
+	sw_autofree char *path = configured_path(daemon), *line = configured_line(daemon, sha256);
 	sw_autofree char *new = NULL;
 	FILE *file;
 

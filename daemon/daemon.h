@@ -126,6 +126,10 @@ const char *sw_daemon_mode(const struct sw_daemon *daemon);
 int sw_daemon_start(struct sw_daemon *daemon, struct sw_fault *fault);
 void sw_daemon_end(struct sw_daemon *daemon);
 
+/* A start that goes on with the policy in force does not read its lists. Reads them now, so that the slot in force
+   has its image, if the file still says the same. */
+void sw_daemon_read_image(struct sw_daemon *daemon);
+
 /* ---- apply.c ---- */
 
 struct sw_apply {
@@ -161,8 +165,8 @@ void sw_daemon_reload(struct sw_daemon *daemon);
 
 /* What the policy file said when it was last taken in: a start that finds the same puts nothing
    else in the place of a policy that was applied since. */
-bool sw_daemon_is_configured(const struct sw_daemon *daemon, const struct sw_image *image);
-void sw_daemon_set_configured(const struct sw_daemon *daemon, const struct sw_image *image);
+bool sw_daemon_is_configured(const struct sw_daemon *daemon, const uint8_t sha256[static 32]);
+void sw_daemon_set_configured(const struct sw_daemon *daemon, const uint8_t sha256[static 32]);
 
 /* ---- samples.c ---- */
 

@@ -164,6 +164,8 @@ static struct sw_kernel *kernel_new(const char *pin_dir, int cgroup_fd)
 	kernel->fence[0] = kernel->fence[1] = -1;
 	for (int i = 0; i < SW_HOOK_MAX; i++)
 		kernel->links[i] = kernel->programs[i] = -1;
+	for (int i = 0; i <= SW_HOOK_MAX; i++)
+		kernel->pinned[i] = -1;
 	return kernel;
 }
 
@@ -180,6 +182,7 @@ void sw_kernel_close(struct sw_kernel *kernel)
 		sw_close_cleanup(&kernel->links[i]);
 	sw_close_cleanup(&kernel->fence[0]);
 	sw_close_cleanup(&kernel->fence[1]);
+	sw_programs_close(kernel);
 	sw_host__destroy(kernel->skeleton);
 	free(kernel->pin_dir);
 	free(kernel);
@@ -274,6 +277,35 @@ static int map_head(struct sw_kernel *kernel, struct sw_fault *fault)
 	return 0;
 }
 
+static bool is_pinned(const struct sw_kernel *kernel)
+{
+	size_t size;
+	const void *bytes = sw_host__elf_bytes(&size);
+
+	return sw_object_is_pinned(kernel, SW_OBJECT_HOST, bytes, size);
+}
+
+void sw_host_remember(struct sw_kernel *kernel)
+{
+	size_t size;
+	const void *bytes = sw_host__elf_bytes(&size);
+
+	sw_object_remember(kernel, SW_OBJECT_HOST, bytes, size);
+}
+
+/* The pinned programs when they are of this object; else its own, loaded. */
+static int load_or_adopt(struct sw_kernel *kernel, struct sw_fault *fault)
+{
+	kernel->went_on = kernel->pins == SW_PINS_CURRENT;
+	if (!kernel->went_on)
+		return load_object(kernel, fault) < 0 ? -1 : map_head(kernel, fault);
+	if (map_head(kernel, fault) < 0)
+		return -1;
+	if (is_pinned(kernel) && sw_programs_adopt(kernel))
+		return 0;
+	return load_object(kernel, fault);
+}
+
 static int adopt_maps(struct sw_kernel *kernel, int fds[static SW_MAP_MAX], struct sw_fault *fault)
 {
 	for (int i = 0; i < SW_MAP_MAX; i++) {
@@ -306,13 +338,11 @@ int sw_kernel_open(const char *pin_dir, int cgroup_fd, struct sw_kernel **kernel
 	if (new->cpus < 1)
 		return sw_kernel_refused(fault, "cannot count the CPUs", -new->cpus);
 	if (open_object(new, fault) < 0 || sw_pins_inspect(new, fds, fault) < 0 ||
-	    adopt_maps(new, fds, fault) < 0 || load_object(new, fault) < 0 ||
-	    map_head(new, fault) < 0)
+	    adopt_maps(new, fds, fault) < 0 || load_or_adopt(new, fault) < 0)
 		return -1;
 	error = sw_fence_open(new);
 	if (error)
 		return sw_kernel_refused(fault, "cannot make a map", -error);
-	new->went_on = new->pins == SW_PINS_CURRENT;
 	*kernel = sw_take(new);
 	return 0;
 }

@@ -236,9 +236,57 @@ static int choose_program(const struct sw_kernel *kernel, struct sw_edge_objects
 	return open_program(ours, &edge->programs[side]);
 }
 
+static const void *object_bytes(enum sw_edge_side side, size_t *size)
+{
+	return side == SW_EDGE_XDP ? sw_edge__elf_bytes(size) : sw_edge_tc__elf_bytes(size);
+}
+
+static enum sw_object object_of(enum sw_edge_side side)
+{
+	return side == SW_EDGE_XDP ? SW_OBJECT_XDP : SW_OBJECT_TC;
+}
+
+/* The pinned program of an object, when it is of the same file, and on maps that were gone on with; constants are
+   one of them. */
+static bool adopt_program(const struct sw_kernel *kernel, struct sw_edge_objects *edge,
+			  enum sw_edge_side side)
+{
+	sw_autoclose int fd = -1;
+	size_t size, n = 0;
+	const void *bytes = object_bytes(side, &size);
+	uint32_t maps[SW_MAP_MAX + SW_EDGE_MAP_MAX + 1];
+
+	for (int i = 0; i < SW_MAP_MAX; i++)
+		maps[n++] = sw_map_id(sw_map_fd(kernel, i));
+	for (int i = 0; i < SW_EDGE_MAP_MAX; i++)
+		maps[n++] = sw_map_id(bpf_map__fd(edge->maps[i]));
+	maps[n++] = sw_map_id(bpf_map__fd(constants(edge, side)));
+	return sw_object_is_pinned(kernel, object_of(side), bytes, size) &&
+	       sw_pin_open(kernel->pin_dir, sw_edge_programs[side], &fd) == SW_PIN_PROGRAM &&
+	       sw_uses_only(fd, maps, n) && open_program(fd, &edge->programs[side]) == 0;
+}
+
+static bool adopt_programs(const struct sw_kernel *kernel, struct sw_edge_objects *edge)
+{
+	for (int i = 0; i < SW_EDGE_MAP_MAX; i++)
+		if (!edge->adopted[i])
+			return false;
+	for (int i = 0; i < SW_EDGE_SIDES; i++) {
+		adopt_constants(kernel, edge, i);
+		if (adopt_program(kernel, edge, i))
+			continue;
+		for (int j = 0; j < SW_EDGE_SIDES; j++)
+			close_program(&edge->programs[j]);
+		return false;
+	}
+	return true;
+}
+
 static int load_objects(const struct sw_kernel *kernel, struct sw_edge_objects *edge,
 			struct sw_fault *fault)
 {
+	if (adopt_programs(kernel, edge))
+		return 0;
 	for (int i = 0; i < SW_EDGE_SIDES; i++) {
 		int error;
 
@@ -284,9 +332,11 @@ static int put(const struct sw_kernel *kernel, const char *name, int fd, struct 
 	return 0;
 }
 
-static int write_pins(const struct sw_kernel *kernel, const struct sw_edge_objects *edge,
+static int write_pins(struct sw_kernel *kernel, const struct sw_edge_objects *edge,
 		      struct sw_fault *fault)
 {
+	for (int i = 0; i < SW_EDGE_SIDES; i++)
+		sw_object_forget(kernel, object_of(i));
 	for (int i = 0; i < SW_EDGE_MAP_MAX; i++)
 		if (!edge->adopted[i] &&
 		    put(kernel, sw_edge_map_names[i], bpf_map__fd(edge->maps[i]), fault) < 0)
@@ -295,6 +345,12 @@ static int write_pins(const struct sw_kernel *kernel, const struct sw_edge_objec
 		if (put(kernel, sw_edge_constants[i], bpf_map__fd(constants(edge, i)), fault) < 0 ||
 		    put(kernel, sw_edge_programs[i], edge->programs[i].fd, fault) < 0)
 			return -1;
+	for (int i = 0; i < SW_EDGE_SIDES; i++) {
+		size_t size;
+		const void *bytes = object_bytes(i, &size);
+
+		sw_object_remember(kernel, object_of(i), bytes, size);
+	}
 	return 0;
 }
 
@@ -342,7 +398,6 @@ int sw_edge_open(struct sw_kernel *kernel, uint32_t flows, bool *replaced, struc
 	if (write_pins(kernel, edge, fault) < 0)
 		return -1;
 	kernel->edge = sw_take(edge);
-	sw_edge_compare(kernel);
 	return 0;
 }
 

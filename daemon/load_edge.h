@@ -91,7 +91,7 @@ int sw_edge_flows(struct sw_kernel *kernel, size_t most, struct sw_edge_flow **f
 		  size_t *left_out);
 
 /* Counts the live ones, from which on the counters tell how many there are (room.flows_used): they outlive the
-   table. Done once by sw_edge_open(); again when programs went on with an earlier table after that. */
+   table. Done when that is first asked for; again when programs went on with an earlier table after sw_edge_open(). */
 void sw_edge_compare(struct sw_kernel *kernel);
 
 /* Sources, those with most refusals first, malloc'ed. 0 or -errno. */

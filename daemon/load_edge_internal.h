@@ -51,7 +51,8 @@ struct sw_edge_objects {
 	struct sw_edge_program programs[SW_EDGE_SIDES];
 	struct sw_edge_program
 		previous[SW_EDGE_SIDES]; /* pinned before; fd -1: none, or the same */
-	int64_t elsewhere; /* flows that the counters take for live and that are not in this table */
+	int64_t elsewhere; /* flows that the counters take for live and that are not in this table, */
+	bool compared;     /* once it was read */
 	struct sw_edge_place *places; /* by interface */
 	size_t n_places, room;
 };

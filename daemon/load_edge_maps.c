@@ -142,14 +142,20 @@ void sw_edge_compare(struct sw_kernel *kernel)
 {
 	uint32_t live = 0;
 
+	if (kernel->edge)
+		kernel->edge->compared = true;
 	if (kernel->edge && walk(kernel, SW_EDGE_MAP_FLOWS, BPF_F_LOCK, count_live, &live) == 0)
 		kernel->edge->elsewhere = counted(kernel) - live;
 }
 
 static uint32_t used(struct sw_kernel *kernel, uint32_t room)
 {
-	int64_t n = counted(kernel) - kernel->edge->elsewhere;
+	int64_t n;
 
+	/* Not before somebody asks: a start need not wait for a large table to be read. */
+	if (!kernel->edge->compared)
+		sw_edge_compare(kernel);
+	n = counted(kernel) - kernel->edge->elsewhere;
 	/* Connections come and go while the table is read. */
 	if (n < 0)
 		return 0;

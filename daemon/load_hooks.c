@@ -144,6 +144,8 @@ int sw_kernel_attach(struct sw_kernel *kernel, struct sw_fault *fault)
 
 	for (int i = 0; i < SW_HOOK_MAX; i++)
 		undo.replaced[i] = -1;
+	if (kernel->pinned[0] < 0)
+		sw_object_forget(kernel, SW_OBJECT_HOST);
 	for (int i = 0; i < SW_HOOK_MAX && result == 0; i++) {
 		int error = attach_hook(kernel, i, &undo);
 		char what[128];
@@ -161,6 +163,8 @@ int sw_kernel_attach(struct sw_kernel *kernel, struct sw_fault *fault)
 		undo_attach(kernel, &undo);
 	else
 		kernel->pins = SW_PINS_CURRENT;
+	if (result == 0)
+		sw_host_remember(kernel);
 	for (int i = 0; i < SW_HOOK_MAX; i++)
 		sw_close_cleanup(&undo.replaced[i]);
 	return result;

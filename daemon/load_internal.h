@@ -46,6 +46,8 @@ struct sw_hook_row {
 
 extern const struct sw_hook_row sw_hook_rows[SW_HOOK_MAX];
 
+#define SW_WIPE_PROGRAM "sw_wipe" /* it is on no hook; pinned like the others */
+
 /* The form of an inner map. */
 struct sw_model {
 	enum bpf_map_type type;
@@ -72,8 +74,10 @@ struct sw_kernel {
 	struct sw_host *skeleton;
 	struct bpf_map *maps[SW_MAP_MAX];   /* the skeleton's */
 	struct sw_model models[SW_MAP_MAX]; /* of the outer maps; libbpf forgets them on loading */
-	int programs[SW_HOOK_MAX];          /* borrowed from the skeleton */
-	uint32_t program_ids[SW_HOOK_MAX];  /* in effect: the skeleton's, or its pinned equal */
+	int programs[SW_HOOK_MAX];          /* borrowed: the skeleton's, or `pinned` */
+	int pinned[SW_HOOK_MAX +
+		   1]; /* programs that were not loaded anew, the last is `wipe`; -1 */
+	uint32_t program_ids[SW_HOOK_MAX]; /* in effect: the skeleton's, or its pinned equal */
 	int links[SW_HOOK_MAX];
 	struct sw_head *head; /* mapped from the kernel */
 	size_t head_size;
@@ -94,6 +98,9 @@ static inline int sw_map_fd(const struct sw_kernel *kernel, enum sw_map map)
 /* load.c: a fault for a refusal of the kernel: `what` failed with `error` (positive), and what the
    administrator can do about it. Returns -1. */
 int sw_kernel_refused(struct sw_fault *fault, const char *what, int error);
+
+/* load.c: the pinned programs are of this object from now on. */
+void sw_host_remember(struct sw_kernel *kernel);
 
 /* load_pins.c: the objects a pin can be. */
 enum sw_pin_kind { SW_PIN_MISSING = 0, SW_PIN_MAP, SW_PIN_PROGRAM, SW_PIN_LINK, SW_PIN_OTHER };
@@ -133,6 +140,25 @@ void sw_edge_detach_all(struct sw_kernel *kernel);
 
 /* load_rings.c */
 void sw_reader_close(struct sw_reader *reader);
+
+/* load_again.c: is what is pinned of this object (`bytes`: the whole file)? To be forgotten before pins change,
+   and remembered when they have. */
+enum sw_object { SW_OBJECT_HOST = 0, SW_OBJECT_XDP, SW_OBJECT_TC };
+
+bool sw_object_is_pinned(const struct sw_kernel *kernel, enum sw_object object, const void *bytes,
+			 size_t n);
+void sw_object_forget(struct sw_kernel *kernel, enum sw_object object);
+void sw_object_remember(struct sw_kernel *kernel, enum sw_object object, const void *bytes,
+			size_t n);
+
+/* Opens the pinned programs of the host. False: one is missing, or is not on our maps. */
+bool sw_programs_adopt(struct sw_kernel *kernel);
+void sw_programs_close(struct sw_kernel *kernel);
+
+uint32_t sw_map_id(int fd); /* 0: it is none */
+
+/* Does a program use no other maps than those of these ids? */
+bool sw_uses_only(int program, const uint32_t *maps, size_t n);
 
 /* load_fill.c: the fence; 0 or -errno. */
 int sw_fence_open(struct sw_kernel *kernel);

@@ -103,6 +103,8 @@ static enum sw_pin_kind kind_expected(const char *name)
 	for (int i = 0; i < SW_MAP_MAX; i++)
 		if (strcmp(name, sw_map_names[i]) == 0)
 			return SW_PIN_MAP;
+	if (strcmp(name, SW_WIPE_PROGRAM) == 0)
+		return SW_PIN_PROGRAM;
 	for (int i = 0; i < SW_HOOK_MAX; i++) {
 		if (strcmp(name, sw_hook_rows[i].program) == 0)
 			return SW_PIN_PROGRAM;
@@ -289,6 +291,13 @@ int sw_pins_write(struct sw_kernel *kernel, struct sw_fault *fault)
 			return sw_fault(fault, SW_EXIT_KERNEL, "cannot pin %s/%s: %s",
 					kernel->pin_dir, sw_hook_rows[i].program, strerror(-error));
 	}
+	if (kernel->pinned[SW_HOOK_MAX] < 0) {
+		int error = sw_pin_put(kernel->pin_dir, SW_WIPE_PROGRAM, kernel->wipe);
+
+		if (error)
+			return sw_fault(fault, SW_EXIT_KERNEL, "cannot pin %s/%s: %s",
+					kernel->pin_dir, SW_WIPE_PROGRAM, strerror(-error));
+	}
 	for (int i = 0; i < SW_MAP_MAX && kernel->pins != SW_PINS_CURRENT; i++) {
 		int error = sw_pin_put(kernel->pin_dir, sw_map_names[i], sw_map_fd(kernel, i));
 
@@ -306,5 +315,6 @@ void sw_pins_remove_objects(const char *pin_dir)
 		sw_pin_remove(pin_dir, sw_map_names[i]);
 	for (int i = 0; i < SW_HOOK_MAX; i++)
 		sw_pin_remove(pin_dir, sw_hook_rows[i].program);
+	sw_pin_remove(pin_dir, SW_WIPE_PROGRAM);
 	sw_edge_pins_remove_objects(pin_dir);
 }

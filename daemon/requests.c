@@ -225,6 +225,7 @@ static json_t *do_why(const struct request *request)
 
 	if (wrong)
 		return wrong_member(wrong);
+	sw_daemon_read_image(request->daemon);
 	if (!active || !active->image)
 		return failure(
 			SW_STATUS_NO,

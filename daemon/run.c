@@ -212,29 +212,30 @@ void sw_daemon_record(void *data, const void *bytes, size_t size)
  * No record is left lying by a wake-up that was missed, as none is needed: either the timer is set, and each
  * reading that finds something sets it again; or the level is polled, and epoll looks at the ring itself when
  * that is asked for, so that what came behind the last reading counts. What is read late by this is BATCH_USEC
- * late at most. The ring has room for some ten times as long at a million records a second.
+ * late at most. The ring has room for 40 ms of 300,000 records a second.
  */
 #define BATCH_USEC 5000u
 
-static int batch_after(struct sw_daemon *daemon, uint64_t usec)
-{
-	int error = sd_event_source_set_time_relative(daemon->batch_timer, usec);
-
-	if (error >= 0)
-		error = sd_event_source_set_enabled(daemon->batch_timer, SD_EVENT_ONESHOT);
-	if (error >= 0 && !daemon->batching)
-		error = sd_event_source_set_io_events(daemon->ring, EPOLLIN | EPOLLET);
-	daemon->batching = true;
-	return error;
-}
-
-static int batch_over(struct sw_daemon *daemon)
+static void batch_over(struct sw_daemon *daemon)
 {
 	daemon->batching = false;
-	return sd_event_source_set_io_events(daemon->ring, EPOLLIN);
+	sd_event_source_set_io_events(daemon->ring, EPOLLIN);
 }
 
-static int read_events(struct sw_daemon *daemon)
+/* Without a timer each event is read as it comes. */
+static void batch_after(struct sw_daemon *daemon, uint64_t usec)
+{
+	if (sd_event_source_set_time_relative(daemon->batch_timer, usec) < 0 ||
+	    sd_event_source_set_enabled(daemon->batch_timer, SD_EVENT_ONESHOT) < 0) {
+		batch_over(daemon);
+		return;
+	}
+	if (!daemon->batching)
+		sd_event_source_set_io_events(daemon->ring, EPOLLIN | EPOLLET);
+	daemon->batching = true;
+}
+
+static void read_events(struct sw_daemon *daemon)
 {
 	uint64_t waiting, size;
 	unsigned int n;
@@ -245,11 +246,12 @@ static int read_events(struct sw_daemon *daemon)
 	sw_daemon_read_samples(daemon);
 	tell_readers(daemon);
 	sw_kernel_events_lag(daemon->kernel, &waiting, &size);
-	if (!n && !waiting)
-		return batch_over(daemon);
 	/* More than are read at once: others have their turn, then it goes on. What waits and cannot be read is
 	   being written. */
-	return batch_after(daemon, n && waiting > size / 16 ? 0 : BATCH_USEC);
+	if (n || waiting)
+		batch_after(daemon, n && waiting > size / 16 ? 0 : BATCH_USEC);
+	else
+		batch_over(daemon);
 }
 
 static int on_events(sd_event_source *source, int fd, uint32_t events, void *data)
@@ -259,17 +261,18 @@ static int on_events(sd_event_source *source, int fd, uint32_t events, void *dat
 	(void)source;
 	(void)fd;
 	(void)events;
-	if (daemon->batching && __atomic_load_n(&sw_kernel_head(daemon->kernel)->urgent,
-						__ATOMIC_ACQUIRE) == daemon->urgent_seen)
-		return 0;
-	return read_events(daemon);
+	if (!daemon->batching || __atomic_load_n(&sw_kernel_head(daemon->kernel)->urgent,
+						 __ATOMIC_ACQUIRE) != daemon->urgent_seen)
+		read_events(daemon);
+	return 0;
 }
 
 static int on_batch(sd_event_source *source, uint64_t usec, void *data)
 {
 	(void)source;
 	(void)usec;
-	return read_events(data);
+	read_events(data);
+	return 0;
 }
 
 static int on_samples(sd_event_source *source, int fd, uint32_t events, void *data)

@@ -78,12 +78,12 @@ const struct sw_rule_info *sw_slots_rule(const struct sw_slots *slots, uint64_t 
 	return NULL;
 }
 
-bool sw_slots_is_active(struct sw_slots *slots, const struct sw_image *image, const char *path)
+bool sw_slots_is_active(struct sw_slots *slots, const uint8_t sha256[static 32], const char *path)
 {
 	const struct sw_slot *active = sw_slots_active(slots);
 
 	return active && strcmp(active->info.path, path) == 0 &&
-	       memcmp(active->info.sha256, image->sha256, sizeof(image->sha256)) == 0;
+	       memcmp(active->info.sha256, sha256, sizeof(active->info.sha256)) == 0;
 }
 
 void sw_slots_remember(struct sw_slots *slots, struct sw_image *image)

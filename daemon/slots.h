@@ -49,7 +49,7 @@ const struct sw_rule_info *sw_slots_rule(const struct sw_slots *slots, uint64_t 
 					 uint32_t rule);
 
 /* Is this the policy in force, from the same file? */
-bool sw_slots_is_active(struct sw_slots *slots, const struct sw_image *image, const char *path);
+bool sw_slots_is_active(struct sw_slots *slots, const uint8_t sha256[static 32], const char *path);
 
 /* Gives the slot in force its image back, after a restart found the same policy on disk. */
 void sw_slots_remember(struct sw_slots *slots, struct sw_image *image);

@@ -88,10 +88,15 @@ static int open_folder(const char *path)
 	return open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
+/* Not blocking: the file may be a pipe that nobody writes to. */
+static int open_policy(const char *path)
+{
+	return open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
 void sw_source_open(struct sw_source *source, const char *path, bool progress)
 {
-	/* Not blocking: the file may be a pipe that nobody writes to. */
-	sw_autoclose int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	sw_autoclose int fd = open_policy(path);
 	int error = errno;
 	sw_autoclose int folder = open_folder(path);
 
@@ -99,6 +104,32 @@ void sw_source_open(struct sw_source *source, const char *path, bool progress)
 		cannot_open(source, path, strerror(error));
 	else
 		sw_source_read(source, path, fd, folder, progress);
+}
+
+bool sw_source_sum(const char *path, uint8_t sha256[static 32])
+{
+	sw_autoclose int fd = open_policy(path), folder = open_folder(path);
+	struct sw_system system = {.dir_fd = folder};
+	struct sw_diags *diags = sw_diags_new();
+	struct sw_policy_ast *ast = NULL;
+	sw_autofree char *text = NULL;
+	struct sw_world world;
+	size_t length = 0;
+	bool good = false;
+
+	if (fd >= 0)
+		text = sw_policy_read(fd, path, diags, &length);
+	if (text)
+		ast = sw_policy_parse(path, text, length, diags);
+	if (ast) {
+		good = sw_diags_errors(diags) == 0;
+		sw_system_world_of_sum(&system, &world);
+		sw_policy_check(ast, &world, diags);
+		memcpy(sha256, ast->sha256, sizeof(ast->sha256));
+		sw_policy_free(ast);
+	}
+	sw_diags_free(diags);
+	return good;
 }
 
 void sw_source_free(struct sw_source *source)

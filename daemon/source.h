@@ -27,6 +27,10 @@ void sw_source_read(struct sw_source *source, const char *name, int fd, int dir_
 /* The same for a path. A file that cannot be opened is an error like any other. */
 void sw_source_open(struct sw_source *source, const char *path, bool progress);
 
+/* The sum that the image of this file would have (struct sw_image), without looking into lists: whether the
+   file is right is not known. False: it cannot be read, or not parsed. */
+bool sw_source_sum(const char *path, uint8_t sha256[static 32]);
+
 void sw_source_free(struct sw_source *source); /* what it holds; for sw_cleanup */
 
 #endif

@@ -75,16 +75,16 @@ static char *absolute(const char *path)
 
 /* ---- which policy ---- */
 
-/* After an adoption: the image of what is in force, if its file still says the same. */
-static void remember_image(struct sw_daemon *daemon)
+void sw_daemon_read_image(struct sw_daemon *daemon)
 {
 	sw_cleanup(source_cleanup) struct sw_source source = {};
 	struct sw_slot *active = sw_slots_active(&daemon->slots);
 
-	if (active->image)
+	if (!active || active->image)
 		return;
 	sw_source_open(&source, active->info.path, false);
-	if (source.image && sw_slots_is_active(&daemon->slots, source.image, active->info.path))
+	if (source.image &&
+	    sw_slots_is_active(&daemon->slots, source.image->sha256, active->info.path))
 		sw_slots_remember(&daemon->slots, sw_take(source.image));
 }
 
@@ -105,11 +105,9 @@ static int put_in(struct sw_daemon *daemon, struct sw_source *source, struct sw_
 	return sw_daemon_apply(daemon, &apply, fault);
 }
 
-/* A policy is pinned and in force. */
+/* A policy is pinned and in force, and it is not what the policy file says. */
 static int go_on(struct sw_daemon *daemon, struct sw_source *source, struct sw_fault *fault)
 {
-	if (sw_daemon_resume_confirm(daemon, fault) < 0)
-		return -1;
 	if (!source->image) {
 		sw_daemon_incident(daemon,
 				   "%s has errors and is not in force; what is in force is "
@@ -117,21 +115,30 @@ static int go_on(struct sw_daemon *daemon, struct sw_source *source, struct sw_f
 				   daemon->policy_path, sw_slots_active(&daemon->slots)->info.path,
 				   (unsigned long long)sw_slots_active(&daemon->slots)->generation);
 		daemon->reload_failed = true;
-	} else if (sw_slots_is_active(&daemon->slots, source->image, daemon->policy_path)) {
-		sw_daemon_set_configured(daemon, source->image);
-		sw_slots_remember(&daemon->slots, sw_take(source->image));
 	} else if (sw_kernel_head(daemon->kernel)->confirm_before) {
 		sw_log(SW_LOG_WARNING,
 		       "%s is not loaded: the policy in force waits to be confirmed",
 		       daemon->policy_path);
-	} else if (!sw_daemon_is_configured(daemon, source->image)) {
+	} else if (!sw_daemon_is_configured(daemon, source->image->sha256)) {
 		sw_log(SW_LOG_NOTICE, "%s is another policy than the one in force",
 		       daemon->policy_path);
 		return put_in(daemon, source, fault);
 	}
-	remember_image(daemon);
 	tell_adopted(sw_slots_active(&daemon->slots));
 	return 0;
+}
+
+/* The policy in force is what the policy file says: its lists need not be read. */
+static bool is_unchanged(struct sw_daemon *daemon)
+{
+	uint8_t sum[32];
+
+	if (!sw_source_sum(daemon->policy_path, sum) ||
+	    !sw_slots_is_active(&daemon->slots, sum, daemon->policy_path))
+		return false;
+	sw_daemon_set_configured(daemon, sum);
+	tell_adopted(sw_slots_active(&daemon->slots));
+	return true;
 }
 
 static void on_edge_problem(void *data, const char *text)
@@ -166,12 +173,18 @@ static int resume_slots(struct sw_daemon *daemon, struct sw_fault *fault)
 static int choose_policy(struct sw_daemon *daemon, struct sw_fault *fault)
 {
 	sw_cleanup(source_cleanup) struct sw_source source = {};
+	bool current = sw_kernel_pins(daemon->kernel) == SW_PINS_CURRENT &&
+		       sw_slots_active(&daemon->slots);
 
+	if (current && sw_daemon_resume_confirm(daemon, fault) < 0)
+		return -1;
+	if (current && is_unchanged(daemon))
+		return 0;
 	sw_source_open(&source, daemon->policy_path,
 		       daemon->options.foreground && isatty(STDERR_FILENO));
 	if (source.said && *source.said)
 		sw_log(source.image ? SW_LOG_WARNING : SW_LOG_ERROR, "%s", source.said);
-	if (sw_kernel_pins(daemon->kernel) == SW_PINS_CURRENT && sw_slots_active(&daemon->slots))
+	if (current)
 		return go_on(daemon, &source, fault);
 	if (!source.image)
 		return sw_fault(fault, SW_EXIT_NO, "%s has errors; %s", daemon->policy_path,

@@ -87,7 +87,7 @@ int sw_policy_check(struct sw_policy_ast *policy, const struct sw_world *world,
 	sw_check_lists_total(&checker);
 	end_digest(&checker);
 	/* Behind an error, what looks unused or hidden may not be. */
-	if (sw_diags_errors(diags))
+	if (sw_diags_errors(diags) || world->sum_file)
 		return -EINVAL;
 	warn(&checker);
 	return 0;

@@ -168,6 +168,23 @@ static void add_to_digest(struct sw_checker *checker, const char *text, size_t l
 	sw_digest_add(checker->digest, text, length);
 }
 
+static void add_piece(void *digest, const char *text, size_t length)
+{
+	sw_digest_add(digest, text, length);
+}
+
+/* As add_to_digest() of the whole file. */
+static void sum_list(struct sw_checker *checker, const struct sw_net_item *item)
+{
+	const struct sw_world *world = checker->world;
+
+	if (!checker->digest)
+		return;
+	sw_digest_add(checker->digest, "", 1);
+	if (world->sum_file(world->data, item->text, add_piece, checker->digest) < 0)
+		sw_diag(checker->diags, SW_ERROR, item->pos, "the list file cannot be read");
+}
+
 static void read_list(struct sw_checker *checker, const struct sw_net_item *item, struct list *list)
 {
 	const struct sw_world *world = checker->world;
@@ -256,7 +273,10 @@ static void add_item(struct sw_checker *checker, const struct sw_net *net,
 			report_many(checker, item->pos);
 		break;
 	case SW_NET_FILE:
-		read_list(checker, item, list);
+		if (checker->world->sum_file)
+			sum_list(checker, item);
+		else
+			read_list(checker, item, list);
 		break;
 	case SW_NET_NAME:
 		if (!refuse_cycle(checker, net, item))

@@ -42,6 +42,11 @@ struct sw_world {
 	int (*interface)(void *data, const char *name);
 	/* Progress of a long list: bytes done of total. Called now and then, may be NULL. */
 	void (*progress)(void *data, const char *what, size_t done, size_t total);
+	/* Only the sum is wanted (sha256 of the policy): list files count into it, piece by piece, and are not looked
+	   into, so the rest of the check says nothing, and the policy must not be compiled. NULL: the check is a
+	   whole one. 0 or -errno. */
+	int (*sum_file)(void *data, const char *name,
+			void (*piece)(void *to, const char *text, size_t length), void *to);
 };
 
 /* The world of this machine (system.c). `dir_fd` (borrowed) is the folder that list files are
@@ -53,6 +58,9 @@ struct sw_system {
 	char where[4096];
 };
 void sw_system_world(struct sw_system *system, struct sw_world *world);
+
+/* The same, to learn the sum alone. */
+void sw_system_world_of_sum(struct sw_system *system, struct sw_world *world);
 
 /* Reads a whole policy file, or refuses with one diagnostic: directory, NUL bytes, too large.
    NULL after an error. The text (malloc'ed, NUL-terminated) must outlive `diags`. */

@@ -426,7 +426,7 @@ static void connect_for_ever(volatile struct place_probe *probe)
 			probe->undecided++;
 		}
 		close(fd);
-		nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+		nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
 	}
 }
 

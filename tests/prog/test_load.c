@@ -93,6 +93,58 @@ static void goes_on(void **state)
 	attach(kernel);
 }
 
+/* How many programs of this name there are in the kernel. */
+static unsigned int programs_named(const char *name)
+{
+	unsigned int n = 0;
+	__u32 id = 0;
+
+	while (bpf_prog_get_next_id(id, &id) == 0) {
+		int fd sw_autoclose = bpf_prog_get_fd_by_id(id);
+		struct bpf_prog_info info = {};
+		__u32 size = sizeof(info);
+
+		if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &size) == 0)
+			n += strcmp(info.name, name) == 0;
+	}
+	return n;
+}
+
+/* What is pinned of the same object is not loaded again; in doubt it is. */
+static void loads_no_program_twice(void **state)
+{
+	struct sw_kernel *kernel autokernel = opened();
+	unsigned int before;
+	struct sw_head *head;
+	char path[128];
+
+	(void)state;
+	attach(kernel);
+	sw_kernel_close(kernel);
+	before = programs_named("sw_connect4");
+	kernel = opened();
+	assert_int_equal(programs_named("sw_connect4"), before);
+	attach(kernel);
+	sw_kernel_close(kernel);
+	/* One of them is gone. */
+	pinned("sw_wipe", path);
+	assert_return_code(unlink(path), errno);
+	kernel = opened();
+	assert_int_equal(programs_named("sw_connect4"), before + 1);
+	attach(kernel);
+	assert_return_code(access(path, F_OK), errno);
+	sw_kernel_close(kernel);
+	/* They are of another object. */
+	kernel = opened();
+	assert_int_equal(programs_named("sw_connect4"), before);
+	head = (struct sw_head *)sw_kernel_head(kernel);
+	head->objects[0][0] ^= 1;
+	sw_kernel_close(kernel);
+	kernel = opened();
+	assert_int_equal(programs_named("sw_connect4"), before + 1);
+	attach(kernel);
+}
+
 static void puts_back(void **state)
 {
 	static const char *const links[] = {"link_ingress", "link_sockops"};
@@ -233,6 +285,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(goes_on, setup),
+		cmocka_unit_test_setup(loads_no_program_twice, setup),
 		cmocka_unit_test_setup(puts_back, setup),
 		cmocka_unit_test_setup(replaces_an_older_version, setup),
 		cmocka_unit_test_setup(samples_and_flows, setup),

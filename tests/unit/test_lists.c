@@ -431,6 +431,50 @@ static void test_system_files(void **state)
 	assert_int_equal(world.read_file(world.data, "file", &text, &length), -EFBIG);
 }
 
+static void sum_by(const struct folder *folder, bool alone, const char *text,
+		   uint8_t sum[static 32])
+{
+	struct sw_system system = {.dir_fd = folder->fd};
+	struct sw_diags *diags = sw_diags_new();
+	struct sw_policy_ast *ast = sw_policy_parse("p", text, strlen(text), diags);
+	struct sw_world world;
+
+	if (alone)
+		sw_system_world_of_sum(&system, &world);
+	else
+		sw_system_world(&system, &world);
+	assert_int_equal(sw_policy_check(ast, &world, diags), alone ? -EINVAL : 0);
+	memcpy(sum, ast->sha256, 32);
+	sw_policy_free(ast);
+	sw_diags_free(diags);
+}
+
+/* The sum is the same whether lists are looked into or not, and tells that one has changed. */
+static void test_system_sum(void **state)
+{
+	static const char text[] = "mode enforce\n"
+				   "net a = { file \"one\", 192.0.2.1 }\nnet b = { file \"two\" }\n"
+				   "host {\n port 25 {\n allow from user daemon to a\n"
+				   "allow to b\n reject\n }\n}\n";
+	const struct folder *folder = *state;
+	sw_autofree char *long_list = malloc(299997);
+	uint8_t whole[32], alone[32];
+
+	assert_non_null(long_list);
+	for (size_t i = 0; i < 299997; i++)
+		long_list[i] = "10.0.0.1\n"[i % 9];
+	put(folder, "one", long_list, 299997);
+	put(folder, "two", "198.51.100.7\n", 13);
+	sum_by(folder, false, text, whole);
+	sum_by(folder, true, text, alone);
+	assert_memory_equal(whole, alone, 32);
+	put(folder, "two", "198.51.100.8\n", 13);
+	sum_by(folder, true, text, alone);
+	assert_memory_not_equal(whole, alone, 32);
+	unlinkat(folder->fd, "one", 0);
+	unlinkat(folder->fd, "two", 0);
+}
+
 static void test_system_programs(void **state)
 {
 	const struct folder *folder = *state;
@@ -491,6 +535,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_read_large, setup, teardown),
 		cmocka_unit_test(test_system_ids),
 		cmocka_unit_test_setup_teardown(test_system_files, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_system_sum, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_system_programs, setup, teardown),
 		cmocka_unit_test(test_system_units),
 	};
