@@ -2,7 +2,8 @@
 /*
  * count.h - counters, hits, and the policy in force: what host and edge ask of the shared maps alike.
  * Additions are atomic, also in per-CPU maps: programs of a cgroup may be preempted by another that runs
- * on the same CPU.
+ * on the same CPU. Those of the edge, which run with bottom halves off, are not: what they alone count needs no
+ * more than an addition (sw_edge_count, sw_edge_hit).
  */
 #ifndef SW_COUNT_H
 #define SW_COUNT_H
@@ -25,6 +26,24 @@ SW_INLINE void sw_hit(__u32 slot, __u32 rule)
 
 	if (value)
 		__sync_fetch_and_add(value, 1);
+}
+
+/* Of SW_COUNT_EDGE_*, and of rules of edge blocks. */
+SW_INLINE void sw_edge_count(__u32 counter)
+{
+	__u64 *value = bpf_map_lookup_elem(&counters, &counter);
+
+	if (value)
+		++*value;
+}
+
+SW_INLINE void sw_edge_hit(__u32 slot, __u32 rule)
+{
+	__u32 key = slot * SW_RULES_MAX + rule;
+	__u64 *value = bpf_map_lookup_elem(&hits, &key);
+
+	if (value)
+		++*value;
 }
 
 SW_INLINE const struct sw_policy *sw_policy_in_force(struct sw_head *at, __u32 *slot)

@@ -18,12 +18,12 @@ char sw_license[] SEC("license") = "GPL";
 static __noinline int sw_xdp_malformed(struct sw_edge_work *work, __u32 enforced)
 {
 	if (!enforced) {
-		sw_count(SW_COUNT_EDGE_AUDITED);
+		sw_edge_count(SW_COUNT_EDGE_AUDITED);
 		sw_edge_report(work, SW_VERDICT_AUDIT, SW_REASON_MALFORMED);
 		return XDP_PASS;
 	}
-	sw_count(SW_COUNT_EDGE_MALFORMED);
-	sw_count(SW_COUNT_EDGE_DROPPED);
+	sw_edge_count(SW_COUNT_EDGE_MALFORMED);
+	sw_edge_count(SW_COUNT_EDGE_DROPPED);
 	sw_edge_report(work, SW_VERDICT_DROP, SW_REASON_MALFORMED);
 	return XDP_DROP;
 }
@@ -42,13 +42,13 @@ static __noinline int sw_xdp_refuse(struct xdp_md *ctx, struct sw_edge_work *wor
 
 	if (work->audit) {
 		if (syn) {
-			sw_count(SW_COUNT_EDGE_AUDITED);
+			sw_edge_count(SW_COUNT_EDGE_AUDITED);
 			sw_edge_report(work, SW_VERDICT_AUDIT, reason);
 		}
 		return XDP_PASS;
 	}
 	if (syn)
-		sw_count(SW_COUNT_EDGE_REFUSED);
+		sw_edge_count(SW_COUNT_EDGE_REFUSED);
 	/* Of a connection that is answered its SYN tells everything (and sw_xdp_answer() of one whose SYN was not
 	   seen), of one that ends its RST nothing. */
 	if (syn || !(answer || work->packet.tcp_flags & SW_TCP_RST))
@@ -61,7 +61,7 @@ static __noinline int sw_xdp_refuse(struct xdp_md *ctx, struct sw_edge_work *wor
 		return sw_xdp_answer(ctx, work);
 	if (!drop)
 		return sw_xdp_reset(ctx, work);
-	sw_count(SW_COUNT_EDGE_DROPPED);
+	sw_edge_count(SW_COUNT_EDGE_DROPPED);
 	return XDP_DROP;
 }
 
@@ -76,11 +76,11 @@ static __noinline int sw_xdp_gate(struct xdp_md *ctx, struct sw_edge_work *work)
 	if (answer == SW_EDGE_RESET)
 		return sw_xdp_reset(ctx, work);
 	if (answer != SW_EDGE_PASS) {
-		sw_count(SW_COUNT_EDGE_DROPPED);
+		sw_edge_count(SW_COUNT_EDGE_DROPPED);
 		return XDP_DROP;
 	}
 	if (syn) {
-		sw_count(SW_COUNT_EDGE_ALLOWED);
+		sw_edge_count(SW_COUNT_EDGE_ALLOWED);
 		if (work->action == SW_ACTION_AUDIT)
 			sw_edge_report(work, SW_VERDICT_AUDIT, SW_REASON_NONE);
 	}
@@ -92,16 +92,16 @@ static __noinline int sw_xdp_act(struct xdp_md *ctx, struct sw_edge_work *work)
 	__u32 syn = sw_xdp_is_syn(&work->packet);
 
 	if (syn) {
-		sw_count(SW_COUNT_EDGE_CONNECT);
+		sw_edge_count(SW_COUNT_EDGE_CONNECT);
 		if (work->rule < SW_RULES_MAX)
-			sw_hit(work->slot, work->rule);
+			sw_edge_hit(work->slot, work->rule);
 	}
 	if (work->action == SW_ACTION_TLS || work->action == SW_ACTION_AUDIT)
 		return sw_xdp_gate(ctx, work);
 	if (work->action != SW_ACTION_ALLOW)
 		return sw_xdp_refuse(ctx, work, SW_REASON_NOT_PERMITTED);
 	if (syn)
-		sw_count(SW_COUNT_EDGE_ALLOWED);
+		sw_edge_count(SW_COUNT_EDGE_ALLOWED);
 	return XDP_PASS;
 }
 
@@ -113,7 +113,7 @@ static __noinline int sw_xdp_unknown(struct xdp_md *ctx, struct sw_edge_work *wo
 	if (!sw_xdp_has_port(&work->packet) || !sw_xdp_is_sound(ctx, &work->packet))
 		return sw_xdp_malformed(work, 1);
 	if (sw_xdp_is_syn(&work->packet))
-		sw_count(SW_COUNT_EDGE_CONNECT);
+		sw_edge_count(SW_COUNT_EDGE_CONNECT);
 	return sw_xdp_refuse(ctx, work, SW_REASON_UNIDENTIFIED);
 }
 
@@ -147,17 +147,37 @@ SW_INLINE int sw_xdp_guarded(struct xdp_md *ctx, struct sw_edge_work *work,
 	return sw_xdp_act(ctx, work);
 }
 
-static __noinline int sw_xdp_packet(struct xdp_md *ctx, struct sw_edge_work *work,
-				    const struct sw_head *at, const struct sw_policy *policy)
+/* Leaves the headers in `packet`, as the interface has them. */
+SW_INLINE void sw_xdp_read(struct xdp_md *ctx, struct sw_packet *packet,
+			   const struct sw_interface *interface, __u32 glance)
 {
-	__u32 index = ctx->ingress_ifindex;
-	const struct sw_interface *interface = bpf_map_lookup_elem(&interfaces, &index);
-	struct sw_packet *packet = &work->packet;
+	__u32 link = interface ? interface->link : SW_LINK_ETHERNET;
 
-	sw_xdp_walk(ctx, packet, interface ? interface->link : SW_LINK_ETHERNET);
+	if (glance < SW_GLANCE_OTHER && link == SW_LINK_ETHERNET && sw_xdp_read_plain(ctx, packet))
+		return;
+	sw_xdp_walk(ctx, packet, link);
 	/* Of an interface that nothing is known of either reading counts. */
 	if (!interface && sw_xdp_is_other(packet) && sw_xdp_may_be_bare(ctx))
 		sw_xdp_walk(ctx, packet, SW_LINK_IP);
+}
+
+static __noinline int sw_xdp_packet(struct xdp_md *ctx, __u32 glance)
+{
+	__u32 zero = 0, index = ctx->ingress_ifindex, slot;
+	struct sw_head *at = bpf_map_lookup_elem(&head, &zero);
+	const struct sw_interface *interface;
+	const struct sw_policy *policy;
+	struct sw_edge_work *work;
+	struct sw_packet *packet;
+
+	work = bpf_map_lookup_elem(&edge_work, &zero);
+	if (!at || !work)
+		return XDP_DROP;
+	policy = sw_policy_in_force(at, &slot);
+	work->slot = slot;
+	packet = &work->packet;
+	interface = bpf_map_lookup_elem(&interfaces, &index);
+	sw_xdp_read(ctx, packet, interface, glance);
 	if (sw_xdp_is_other(packet))
 		return XDP_PASS;
 	if (sw_xdp_has_port(packet) && !sw_edge_guarded(policy, packet->dst_port))
@@ -168,19 +188,17 @@ static __noinline int sw_xdp_packet(struct xdp_md *ctx, struct sw_edge_work *wor
 SEC("xdp.frags")
 int sw_edge(struct xdp_md *ctx)
 {
-	__u32 zero = 0, slot;
-	struct sw_head *at = bpf_map_lookup_elem(&head, &zero);
-	const struct sw_policy *policy;
-	struct sw_edge_work *work;
+	__u32 zero = 0, glance = sw_xdp_glance(ctx), slot;
+	struct sw_head *at;
 
-	if (!at)
-		return XDP_DROP;
-	policy = sw_policy_in_force(at, &slot);
-	if (!sw_xdp_may_be_bare(ctx) && sw_xdp_passes(ctx, policy))
+	if (glance == SW_GLANCE_OTHER)
 		return XDP_PASS;
-	work = bpf_map_lookup_elem(&edge_work, &zero);
-	if (!work)
-		return XDP_DROP;
-	work->slot = slot;
-	return sw_xdp_packet(ctx, work, at, policy);
+	if (glance < SW_GLANCE_OTHER) {
+		at = bpf_map_lookup_elem(&head, &zero);
+		if (!at)
+			return XDP_DROP;
+		if (!sw_edge_guarded(sw_policy_in_force(at, &slot), glance))
+			return XDP_PASS;
+	}
+	return sw_xdp_packet(ctx, glance);
 }

@@ -132,13 +132,13 @@ static __noinline int sw_xdp_reset(struct xdp_md *ctx, struct sw_edge_work *work
 {
 	struct sw_reply reply;
 
-	sw_count(SW_COUNT_EDGE_DROPPED);
+	sw_edge_count(SW_COUNT_EDGE_DROPPED);
 	if (!sw_xdp_may_reply(ctx, work))
 		return XDP_DROP;
 	sw_reply_reset(&work->packet, &reply);
 	if (sw_xdp_reply(ctx, work, &reply, 0) < 0)
 		return XDP_DROP;
-	sw_count(SW_COUNT_EDGE_RESETS);
+	sw_edge_count(SW_COUNT_EDGE_RESETS);
 	return XDP_TX;
 }
 
@@ -188,11 +188,11 @@ SW_INLINE int sw_xdp_say(struct xdp_md *ctx, struct sw_edge_work *work,
 	if (sw_xdp_reply(ctx, work, reply, line) < 0)
 		return sw_xdp_reset(ctx, work);
 	if (line)
-		sw_count(SW_COUNT_EDGE_ANSWERS);
-	sw_count(SW_COUNT_EDGE_DROPPED);
+		sw_edge_count(SW_COUNT_EDGE_ANSWERS);
+	sw_edge_count(SW_COUNT_EDGE_DROPPED);
 	return XDP_TX;
 drop:
-	sw_count(SW_COUNT_EDGE_DROPPED);
+	sw_edge_count(SW_COUNT_EDGE_DROPPED);
 	return XDP_DROP;
 }
 
@@ -201,7 +201,7 @@ static __noinline int sw_xdp_answer(struct xdp_md *ctx, struct sw_edge_work *wor
 {
 	__u32 key = work->slot * SW_RULES_MAX + work->rule;
 	const struct sw_answer_line *line = bpf_map_lookup_elem(&answers, &key);
-	__u32 slot = bpf_ktime_get_boot_ns() / 1000000000 / SW_ANSWER_SLOT_S;
+	__u32 slot = sw_edge_now(work) / 1000000000 / SW_ANSWER_SLOT_S;
 	struct sw_reply reply;
 
 	if (!line || !line->length)
@@ -220,7 +220,7 @@ static __noinline int sw_xdp_answer(struct xdp_md *ctx, struct sw_edge_work *wor
 		sw_reply_ack(&work->packet, &reply);
 		return sw_xdp_say(ctx, work, &reply, 0);
 	case SW_ANSWER_SILENCE:
-		sw_count(SW_COUNT_EDGE_DROPPED);
+		sw_edge_count(SW_COUNT_EDGE_DROPPED);
 		return XDP_DROP;
 	default:
 		/* Of a connection that did not begin here, as it is older than the program. */

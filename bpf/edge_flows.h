@@ -91,7 +91,7 @@ SW_INLINE void sw_edge_look(struct sw_edge_flow_slot *flow, struct sw_edge_work 
 	bpf_spin_unlock(&flow->lock);
 	seen->state = state;
 	if (ended)
-		sw_count(SW_COUNT_EDGE_ENDED);
+		sw_edge_count(SW_COUNT_EDGE_ENDED);
 }
 
 /*
@@ -117,7 +117,7 @@ static __noinline int sw_edge_change(struct sw_edge_flow_slot *flow, struct sw_e
 	}
 	bpf_spin_unlock(&flow->lock);
 	if (ended)
-		sw_count(SW_COUNT_EDGE_ENDED);
+		sw_edge_count(SW_COUNT_EDGE_ENDED);
 	return done;
 }
 
@@ -186,13 +186,13 @@ struct sw_edge_before {
 
 SW_INLINE void sw_edge_count_before(const struct sw_edge_before *before)
 {
-	sw_count(SW_COUNT_EDGE_OPENED);
+	sw_edge_count(SW_COUNT_EDGE_OPENED);
 	if (before->state == SW_EDGE_FREE || before->ended)
 		return;
-	sw_count(SW_COUNT_EDGE_ENDED);
+	sw_edge_count(SW_COUNT_EDGE_ENDED);
 	if (!before->same)
-		sw_count(before->state == SW_EDGE_TLS ? SW_COUNT_EDGE_EVICTED_TLS
-						      : SW_COUNT_EDGE_EVICTED);
+		sw_edge_count(before->state == SW_EDGE_TLS ? SW_COUNT_EDGE_EVICTED_TLS
+							   : SW_COUNT_EDGE_EVICTED);
 }
 
 /* Makes the entry this flow's, in `state`. before->again: it is one already, by the same SYN. */
@@ -200,7 +200,7 @@ static __noinline __attribute__((unused)) int sw_edge_fill(struct sw_edge_flow_s
 							   struct sw_edge_work *work, __u8 state,
 							   struct sw_edge_before *before)
 {
-	__u32 now = bpf_ktime_get_boot_ns() / 1000000000, start = work->packet.seq;
+	__u32 now = sw_edge_now(work) / 1000000000, start = work->packet.seq;
 	sw_edge_word *to = (void *)flow->src;
 	const sw_edge_word *from = (const void *)work->key.src;
 	__u16 rule = work->rule, generation = work->generation;

@@ -29,19 +29,19 @@ static __noinline int sw_edge_fragment(struct sw_edge_work *work)
 {
 	if (!sw_edge_enforces(work))
 		return SW_EDGE_PASS;
-	sw_count(SW_COUNT_EDGE_MALFORMED);
+	sw_edge_count(SW_COUNT_EDGE_MALFORMED);
 	sw_edge_report(work, SW_VERDICT_DROP, SW_REASON_MALFORMED);
 	return SW_EDGE_DROP;
 }
 
 /* Until when connections pass whose beginning was not seen. */
-SW_INLINE int sw_edge_keeps(const struct sw_edge_work *work)
+SW_INLINE int sw_edge_keeps(struct sw_edge_work *work)
 {
 	__u32 index = work->key.interface, slot = work->slot & 1;
 	const struct sw_interface *interface = bpf_map_lookup_elem(&interfaces, &index);
 	__u64 until = interface ? interface->keep_until_ns[slot] : 0;
 
-	return until && bpf_ktime_get_boot_ns() < until;
+	return until && sw_edge_now(work) < until;
 }
 
 /* Of a connection that nothing is known of. Where that is only recorded, it is recorded once. */
@@ -53,11 +53,11 @@ static __noinline int sw_edge_unknown(struct sw_edge_work *work)
 	if (work->action != SW_ACTION_TLS)
 		return SW_EDGE_PASS;
 	if (sw_edge_keeps(work)) {
-		sw_count(SW_COUNT_EDGE_EXISTING);
+		sw_edge_count(SW_COUNT_EDGE_EXISTING);
 		return SW_EDGE_PASS;
 	}
 	if (!work->audit) {
-		sw_count(SW_COUNT_EDGE_UNKNOWN);
+		sw_edge_count(SW_COUNT_EDGE_UNKNOWN);
 		sw_edge_report(work, SW_VERDICT_RESET, SW_REASON_UNATTRIBUTED);
 		return SW_EDGE_RESET;
 	}
@@ -67,7 +67,7 @@ static __noinline int sw_edge_unknown(struct sw_edge_work *work)
 		sw_edge_count_before(&before);
 		sw_edge_give_back(work, &before);
 	}
-	sw_count(SW_COUNT_EDGE_AUDITED);
+	sw_edge_count(SW_COUNT_EDGE_AUDITED);
 	sw_edge_report(work, SW_VERDICT_AUDIT, SW_REASON_UNATTRIBUTED);
 	return SW_EDGE_PASS;
 }
@@ -86,7 +86,7 @@ static __noinline int sw_edge_begin_flow(struct sw_edge_work *work, struct sw_ed
 	sw_edge_fill(flow, work, SW_EDGE_SYN, &before);
 	/* A server that still has an older connection of these ports makes the client send a RST first. */
 	if (before.again && before.ended)
-		sw_count(SW_COUNT_EDGE_OPENED);
+		sw_edge_count(SW_COUNT_EDGE_OPENED);
 	if (before.again)
 		return SW_EDGE_PASS;
 	sw_edge_count_before(&before);
@@ -110,7 +110,7 @@ SW_INLINE void sw_edge_finish(struct sw_edge_flow_slot *flow, struct sw_edge_wor
 		return;
 	SW_WRITE_ONCE(slot->owner, 0);
 	if (state == SW_EDGE_TLS)
-		sw_count(SW_COUNT_EDGE_TLS);
+		sw_edge_count(SW_COUNT_EDGE_TLS);
 }
 
 /* The gate's answer has been had and `busy` is still in hand. */
@@ -133,7 +133,7 @@ SW_INLINE int sw_edge_answered(struct sw_edge_flow_slot *flow, struct sw_edge_wo
 		sw_edge_finish(flow, work, slot, SW_EDGE_UNREAD);
 	if (answer == SW_GATE_PASS)
 		return SW_EDGE_PASS;
-	sw_count(SW_COUNT_EDGE_HELD);
+	sw_edge_count(SW_COUNT_EDGE_HELD);
 	return SW_EDGE_DROP;
 }
 

@@ -16,47 +16,120 @@
 
 #define SW_XDP_U8(at, offset) (*((const __u8 *)(at) + (offset)))
 #define SW_XDP_U16(at, offset) (*(const __u16 *)((const __u8 *)(at) + (offset)))
+#define SW_XDP_U32(at, offset) (*(const __u32 *)((const __u8 *)(at) + (offset)))
 
 /* ---- what passes at once ---- */
 
 /* A packet without a link header begins with 4 or 6 in its first digit, an Ethernet frame seldom: only then
    must it be known which of them the interface has. */
+SW_INLINE int sw_xdp_is_bare_digit(__u8 first)
+{
+	return (first & 0xd0) == 0x40;
+}
+
 SW_INLINE int sw_xdp_may_be_bare(struct xdp_md *ctx)
 {
 	void *data = (void *)(unsigned long)ctx->data, *end = (void *)(unsigned long)ctx->data_end;
-	__u8 digit;
 
-	if (data + 1 > end)
-		return 1;
-	digit = SW_XDP_U8(data, 0) >> 4;
-	return digit == 4 || digit == 6;
+	return data + 1 > end || sw_xdp_is_bare_digit(SW_XDP_U8(data, 0));
 }
 
-/* Is it an Ethernet frame that surely holds nothing for a port that is named? 0: it must be walked. */
-SW_INLINE int sw_xdp_passes(struct xdp_md *ctx, const struct sw_policy *policy)
+/* What a look at the headers says: the port that they go to, or one of these. */
+#define SW_GLANCE_OTHER 0x10000 /* surely to none: no TCP */
+#define SW_GLANCE_ODD 0x10001   /* it must be walked */
+
+SW_INLINE __u32 sw_xdp_glance_ipv6(void *data, void *end)
+{
+	__u32 protocol;
+
+	if (data + 58 > end || SW_XDP_U8(data, 14) >> 4 != 6)
+		return SW_GLANCE_ODD;
+	protocol = SW_XDP_U8(data, 20);
+	if (protocol == SW_PROTOCOL_TCP)
+		return bpf_ntohs(SW_XDP_U16(data, 56));
+	return sw_parse_is_extension(protocol, 1) ? SW_GLANCE_ODD : SW_GLANCE_OTHER;
+}
+
+SW_INLINE __u32 sw_xdp_glance(struct xdp_md *ctx)
 {
 	void *data = (void *)(unsigned long)ctx->data, *end = (void *)(unsigned long)ctx->data_end;
 	__u32 ether, protocol;
 
-	if (data + 38 > end)
-		return 0;
+	if (data + 38 > end || sw_xdp_is_bare_digit(SW_XDP_U8(data, 0)))
+		return SW_GLANCE_ODD;
 	ether = SW_XDP_U16(data, 12);
-	if (ether == bpf_htons(SW_ETHER_IPV4)) {
-		protocol = SW_XDP_U8(data, 23);
-		if (SW_XDP_U8(data, 14) != 0x45 || protocol == SW_PROTOCOL_AH)
-			return 0;
-		if (protocol != SW_PROTOCOL_TCP)
-			return 1;
-		if (SW_XDP_U16(data, 20) & bpf_htons(0x3fff))
-			return 0;
-		return !sw_edge_guarded(policy, bpf_ntohs(SW_XDP_U16(data, 36)));
-	}
-	if (ether != bpf_htons(SW_ETHER_IPV6) || data + 58 > end || SW_XDP_U8(data, 14) >> 4 != 6)
-		return 0;
-	protocol = SW_XDP_U8(data, 20);
+	if (ether == bpf_htons(SW_ETHER_IPV6))
+		return sw_xdp_glance_ipv6(data, end);
+	if (ether != bpf_htons(SW_ETHER_IPV4) || SW_XDP_U8(data, 14) != 0x45)
+		return SW_GLANCE_ODD;
+	protocol = SW_XDP_U8(data, 23);
 	if (protocol != SW_PROTOCOL_TCP)
-		return !sw_parse_is_extension(protocol, 1);
-	return !sw_edge_guarded(policy, bpf_ntohs(SW_XDP_U16(data, 56)));
+		return protocol == SW_PROTOCOL_AH ? SW_GLANCE_ODD : SW_GLANCE_OTHER;
+	if (SW_XDP_U16(data, 20) & bpf_htons(0x3fff))
+		return SW_GLANCE_ODD;
+	return bpf_ntohs(SW_XDP_U16(data, 36));
+}
+
+/* ---- headers without anything odd ---- */
+
+/* TCP at `tcp`, whose 20 bytes are there. 0: its length is one that no header has. */
+SW_INLINE int sw_xdp_plain_tcp(const void *tcp, __u32 at, struct sw_packet *packet)
+{
+	__u32 length = (SW_XDP_U8(tcp, 12) >> 4) * 4u;
+
+	if (length < 20)
+		return 0;
+	packet->verdict = SW_PARSE_TCP;
+	packet->tcp_at = at;
+	packet->at = at + length;
+	packet->payload = packet->end > packet->at ? packet->end - packet->at : 0;
+	packet->protocol = SW_PROTOCOL_TCP;
+	packet->tcp_flags = SW_XDP_U8(tcp, 13);
+	packet->src_port = bpf_ntohs(SW_XDP_U16(tcp, 0));
+	packet->dst_port = bpf_ntohs(SW_XDP_U16(tcp, 2));
+	packet->seq = bpf_ntohl(SW_XDP_U32(tcp, 4));
+	packet->ack = bpf_ntohl(SW_XDP_U32(tcp, 8));
+	packet->ip_at = 14;
+	packet->fragment = packet->gap = packet->pppoe = 0;
+	packet->session = packet->vlan[0] = packet->vlan[1] = 0;
+	return 1;
+}
+
+SW_INLINE void sw_xdp_plain_address(__u8 *to, const void *from)
+{
+	__u32 *word = (__u32 *)to;
+
+	word[0] = word[1] = 0;
+	word[2] = bpf_htonl(0xffff);
+	word[3] = SW_XDP_U32(from, 0);
+}
+
+/*
+ * An Ethernet frame that sw_xdp_glance() told a port of, which by far the most are: what sw_xdp_walk() would find in
+ * it. 0: it is to be walked.
+ */
+SW_INLINE int sw_xdp_read_plain(struct xdp_md *ctx, struct sw_packet *packet)
+{
+	void *data = (void *)(unsigned long)ctx->data, *end = (void *)(unsigned long)ctx->data_end;
+	__u32 length;
+
+	if (data + 54 > end)
+		return 0;
+	if (SW_XDP_U16(data, 12) == bpf_htons(SW_ETHER_IPV4)) {
+		packet->ether = SW_ETHER_IPV4;
+		packet->end = 14 + bpf_ntohs(SW_XDP_U16(data, 16));
+		sw_xdp_plain_address(packet->src, data + 26);
+		sw_xdp_plain_address(packet->dst, data + 30);
+		return sw_xdp_plain_tcp(data + 34, 34, packet);
+	}
+	if (data + 74 > end)
+		return 0;
+	length = bpf_ntohs(SW_XDP_U16(data, 18));
+	packet->ether = SW_ETHER_IPV6;
+	packet->end = length ? 54 + length : 0;
+	__builtin_memcpy(packet->src, data + 22, 16);
+	__builtin_memcpy(packet->dst, data + 38, 16);
+	return sw_xdp_plain_tcp(data + 54, 54, packet);
 }
 
 /* ---- the walk ---- */

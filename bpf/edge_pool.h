@@ -156,7 +156,7 @@ static __noinline int sw_edge_take(struct sw_edge_flow_slot *flow, struct sw_edg
 	if (!slot)
 		return 0;
 	if (slot->owner && sw_edge_lives(slot, work->word))
-		sw_count(SW_COUNT_EDGE_EVICTED_GATE);
+		sw_edge_count(SW_COUNT_EDGE_EVICTED_GATE);
 	sw_edge_gate_clear(&slot->gate);
 	rule = sw_edge_rule_of(seen->rule, seen->generation, &which);
 	if (rule)
@@ -223,7 +223,7 @@ static __noinline int sw_edge_condemn(struct sw_edge_flow_slot *flow, struct sw_
 {
 	if (!sw_edge_change(flow, work, enforced ? SW_EDGE_CONDEMNED : SW_EDGE_RECORDED, 0))
 		return 0;
-	sw_count(enforced ? SW_COUNT_EDGE_CONDEMNED : SW_COUNT_EDGE_AUDITED);
+	sw_edge_count(enforced ? SW_COUNT_EDGE_CONDEMNED : SW_COUNT_EDGE_AUDITED);
 	sw_edge_name_rule(work);
 	sw_edge_report(work, enforced ? SW_VERDICT_RESET : SW_VERDICT_AUDIT, reason);
 	return 1;

@@ -43,7 +43,7 @@ SW_INLINE int sw_edge_held(const struct sw_edge_work *work)
 {
 	if (!sw_edge_enforces(work))
 		return SW_EDGE_PASS;
-	sw_count(SW_COUNT_EDGE_HELD);
+	sw_edge_count(SW_COUNT_EDGE_HELD);
 	return SW_EDGE_DROP;
 }
 

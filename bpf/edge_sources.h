@@ -24,7 +24,7 @@ enum sw_edge_answer {
 
 /* What happened, and what its source's entry made of it. */
 struct sw_edge_note {
-	__u64 now; /* ns */
+	__u64 now; /* ns, sw_edge_now() */
 	__u64 addr[2];
 	__u32 interface;
 	__u32 second, window;
@@ -33,10 +33,9 @@ struct sw_edge_note {
 	__u32 suppressed; /* those left out before it */
 };
 
-SW_INLINE void sw_source_begin(struct sw_edge_note *note, const struct sw_edge_work *work,
-			       __u8 verdict)
+SW_INLINE void sw_source_begin(struct sw_edge_note *note, struct sw_edge_work *work, __u8 verdict)
 {
-	note->now = bpf_ktime_get_boot_ns();
+	note->now = sw_edge_now(work);
 	__builtin_memcpy(note->addr, work->key.src, sizeof(note->addr));
 	/* Whoever has one address of a network of IPv6 has them all. */
 	if (!sw_addr_is_ipv4(work->key.src))
@@ -149,7 +148,7 @@ SW_INLINE struct sw_edge_source_slot *sw_source_count(struct sw_edge_note *note)
 			least = slot;
 	}
 	if (sw_source_take(least, note))
-		sw_count(SW_COUNT_EDGE_EVICTED_SOURCE);
+		sw_edge_count(SW_COUNT_EDGE_EVICTED_SOURCE);
 	return least;
 }
 
@@ -243,7 +242,7 @@ static __noinline int sw_edge_report(struct sw_edge_work *work, __u8 verdict, __
 	event->kind = SW_EVENT_EDGE;
 	event->verdict = verdict;
 	event->reason = reason;
-	event->time_ns = note.now;
+	event->time_ns = bpf_ktime_get_boot_ns();
 	event->suppressed = note.suppressed;
 	sw_edge_event_fill(event, work);
 	sw_count(SW_COUNT_EVENTS);

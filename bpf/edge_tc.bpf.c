@@ -83,7 +83,7 @@ static __noinline int sw_served_read(struct __sk_buff *skb, struct sw_edge_work 
 		return SW_EDGE_PASS;
 	if (answer == SW_GATE_VIOLATION)
 		return SW_EDGE_RESET;
-	sw_count(SW_COUNT_EDGE_HELD);
+	sw_edge_count(SW_COUNT_EDGE_HELD);
 	return SW_EDGE_DROP;
 }
 
@@ -219,7 +219,7 @@ int sw_edge_served(struct __sk_buff *skb)
 	answer = work ? sw_served(skb, work, policy) : SW_EDGE_PASS;
 	if (answer == SW_EDGE_PASS)
 		return SW_TC_PASS;
-	sw_count(SW_COUNT_EDGE_DROPPED);
+	sw_edge_count(SW_COUNT_EDGE_DROPPED);
 	return answer == SW_EDGE_RESET ? sw_served_provoke(skb, &work->packet) : SW_TC_DROP;
 }
 

@@ -136,7 +136,8 @@ struct sw_edge_work {
 	struct sw_edge_flow key
 		__attribute__((aligned(8))); /* of the flow: addresses, ports, interface */
 	struct sw_edge_seen seen;
-	__u32 word; /* index of a gate that is being taken */
+	__u32 word;         /* index of a gate that is being taken */
+	__u64 tick, now_ns; /* sw_edge_now() */
 	struct sw_lookup lookup;
 	__u32 slot, rule;
 	__u64 generation;
@@ -158,5 +159,17 @@ struct {
 	__type(key, __u32);
 	__type(value, struct sw_edge_work);
 } edge_work SEC(".maps");
+
+/* CLOCK_BOOTTIME, as exact as the kernel's tick. */
+SW_INLINE __u64 sw_edge_now(struct sw_edge_work *work)
+{
+	__u64 tick = bpf_jiffies64();
+
+	if (work->tick != tick) {
+		work->tick = tick;
+		work->now_ns = bpf_ktime_get_boot_ns();
+	}
+	return work->now_ns;
+}
 
 #endif

@@ -84,8 +84,8 @@ struct sw_packet {
 	__u16 src_port, dst_port;
 	__u32 seq, ack;
 	__u32 payload; /* bytes of TCP payload, as the headers claim */
-	__u8 src[16], dst[16];
 	__u32 ip_at;   /* offset of the IP header */
+	__u8 src[16] __attribute__((aligned(8))), dst[16];
 	__u16 vlan[2]; /* ids of outer and inner tag, 0: no tag */
 	__u16 tcp_at;  /* offset of the TCP header */
 	__u16 session; /* of PPPoE */
