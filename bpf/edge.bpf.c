@@ -122,7 +122,8 @@ SW_INLINE int sw_xdp_guarded(struct xdp_md *ctx, struct sw_edge_work *work,
 			     const struct sw_head *at, const struct sw_policy *policy,
 			     const struct sw_interface *interface)
 {
-	__u64 slot = work->slot;
+	__u64 slot = work->slot, rows;
+	int known = 0;
 
 	SW_OPAQUE(slot);
 	slot &= 1;
@@ -136,14 +137,19 @@ SW_INLINE int sw_xdp_guarded(struct xdp_md *ctx, struct sw_edge_work *work,
 	}
 	if (!interface->named[slot])
 		return XDP_PASS;
-	if (sw_xdp_has_port(&work->packet) && !sw_xdp_begin(work, interface))
-		return XDP_PASS;
+	rows = interface->rows[slot].w[0];
+	if (sw_xdp_has_port(&work->packet)) {
+		known = sw_xdp_remembers(work, policy, rows);
+		if (!known && !sw_xdp_begin(work, interface))
+			return XDP_PASS;
+	}
 	sw_xdp_identify(ctx, work, interface->link);
 	if (!sw_xdp_is_sound(ctx, &work->packet))
 		return sw_xdp_malformed(work, interface->enforced[slot]);
 	if (!(work->packet.tcp_flags & SW_TCP_SYN) && sw_edge_is_settled(work, at))
 		return XDP_PASS;
-	sw_xdp_decide(work, policy);
+	if (!known)
+		sw_xdp_decide(work, policy, rows);
 	return sw_xdp_act(ctx, work);
 }
 

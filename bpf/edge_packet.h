@@ -200,17 +200,9 @@ SW_INLINE int sw_xdp_begin(struct sw_edge_work *work, const struct sw_interface 
 	return sw_vec_first(&work->lookup.rows) != SW_ROW_NONE;
 }
 
-/* Leaves the deciding rule, its action and flags in `work`. */
-static __noinline void sw_xdp_decide(struct sw_edge_work *work, const struct sw_policy *policy)
+SW_INLINE void sw_xdp_set_rule(struct sw_edge_work *work, const struct sw_policy *policy,
+			       __u64 rule)
 {
-	struct sw_ask ask = {
-		.to = &work->lookup,
-		.policy = policy,
-		.slot = work->slot,
-		.ipv6 = work->packet.ether == SW_ETHER_IPV6 && !sw_addr_is_ipv4(work->packet.dst),
-	};
-	__u64 rule = sw_lookup_rule(&ask, work->packet.src, work->packet.dst, 0);
-
 	work->rule = rule;
 	work->action = SW_ACTION_REJECT;
 	work->flags = 0;
@@ -219,6 +211,58 @@ static __noinline void sw_xdp_decide(struct sw_edge_work *work, const struct sw_
 		work->flags = policy->rules[rule].flags;
 	}
 	work->audit = !!(work->flags & SW_RULE_AUDIT);
+}
+
+/* Was it decided not long ago? The rule and so on are in `work` then. */
+SW_INLINE int sw_xdp_remembers(struct sw_edge_work *work, const struct sw_policy *policy,
+			       __u64 interface_rows)
+{
+	const struct sw_packet *packet = &work->packet;
+	const __u64 *src = (const void *)packet->src;
+	__u32 mixed = ((__u32)(src[1] >> 32) ^ (__u32)(src[0] >> 32)) * 0x9e3779b1u;
+	const struct sw_edge_recent *recent;
+
+	work->recent_at = mixed >> 26;
+	recent = sw_edge_recent(work);
+	if (recent->src[0] != src[0] || recent->src[1] != src[1] ||
+	    recent->port != packet->dst_port || recent->rows != interface_rows ||
+	    recent->generation != policy->generation)
+		return 0;
+	sw_xdp_set_rule(work, policy, recent->rule);
+	return 1;
+}
+
+/* `rows`: of the port on this interface, before anything was asked about. */
+SW_INLINE void sw_xdp_remember(struct sw_edge_work *work, const struct sw_policy *policy,
+			       __u64 interface_rows, __u64 rows)
+{
+	const __u64 *src = (const void *)work->packet.src;
+	struct sw_edge_recent *recent = sw_edge_recent(work);
+
+	if (policy->n_rows > 64 || rows & ~policy->any[SW_DIM_DST].w[0])
+		return;
+	recent->src[0] = src[0];
+	recent->src[1] = src[1];
+	recent->rows = interface_rows;
+	recent->generation = policy->generation;
+	recent->port = work->packet.dst_port;
+	recent->rule = work->rule;
+}
+
+/* Leaves the deciding rule, its action and flags in `work`. */
+static __noinline void sw_xdp_decide(struct sw_edge_work *work, const struct sw_policy *policy,
+				     __u64 interface_rows)
+{
+	struct sw_ask ask = {
+		.to = &work->lookup,
+		.policy = policy,
+		.slot = work->slot,
+		.ipv6 = work->packet.ether == SW_ETHER_IPV6 && !sw_addr_is_ipv4(work->packet.dst),
+	};
+	__u64 rows = work->lookup.rows.w[0];
+
+	sw_xdp_set_rule(work, policy, sw_lookup_rule(&ask, work->packet.src, work->packet.dst, 0));
+	sw_xdp_remember(work, policy, interface_rows, rows);
 }
 
 #endif

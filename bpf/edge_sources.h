@@ -38,11 +38,11 @@ SW_INLINE void sw_source_begin(struct sw_edge_note *note, struct sw_edge_work *w
 	note->now = sw_edge_now(work);
 	__builtin_memcpy(note->addr, work->key.src, sizeof(note->addr));
 	/* Whoever has one address of a network of IPv6 has them all. */
-	if (!sw_addr_is_ipv4(work->key.src))
+	if (note->addr[0] || (__u32)note->addr[1] != bpf_htonl(0xffff))
 		note->addr[1] = 0;
 	note->interface = work->key.interface;
-	note->second = note->now / 1000000000;
-	note->window = note->second / SW_EDGE_WINDOW_S;
+	note->second = work->second;
+	note->window = work->window;
 	note->refused = verdict != SW_VERDICT_AUDIT;
 	note->permitted = note->suppressed = 0;
 }
@@ -56,10 +56,28 @@ SW_INLINE int sw_source_is(const struct sw_edge_source_slot *slot, const struct 
 	       slot->interface == note->interface && slot->first_ns;
 }
 
-/* Under the lock. */
+/* The most of a flood: it is as in the last packet, and no event is due. Without the lock: another CPU that gives the
+   entry to another source just then gets one more. */
+SW_INLINE int sw_source_add_quickly(struct sw_edge_source_slot *slot,
+				    const struct sw_edge_note *note)
+{
+	if (SW_READ_ONCE(slot->second) != note->second ||
+	    SW_READ_ONCE(slot->window) != note->window || SW_READ_ONCE(slot->told) < SW_EDGE_EVENTS)
+		return 0;
+	__sync_fetch_and_add(&slot->suppressed, 1);
+	if (slot->last_ns != note->now)
+		slot->last_ns = note->now;
+	if (!note->refused)
+		return 1;
+	__sync_fetch_and_add(&slot->refused, 1);
+	__sync_fetch_and_add(&slot->now, 1);
+	return 1;
+}
+
+/* Under the lock; additions as in sw_source_add_quickly(), which does not take it. */
 SW_INLINE void sw_source_add(struct sw_edge_source_slot *slot, struct sw_edge_note *note)
 {
-	slot->refused += note->refused;
+	__sync_fetch_and_add(&slot->refused, note->refused);
 	slot->last_ns = note->now;
 	/* A packet of another CPU may have been here first, a little later. */
 	if (note->second > slot->second) {
@@ -67,7 +85,7 @@ SW_INLINE void sw_source_add(struct sw_edge_source_slot *slot, struct sw_edge_no
 		slot->now = 0;
 		slot->second = note->second;
 	}
-	slot->now += note->refused;
+	__sync_fetch_and_add(&slot->now, note->refused);
 	if (note->window > slot->window) {
 		slot->window = note->window;
 		slot->told = 0;
@@ -75,10 +93,9 @@ SW_INLINE void sw_source_add(struct sw_edge_source_slot *slot, struct sw_edge_no
 	if (slot->told < SW_EDGE_EVENTS) {
 		slot->told++;
 		note->permitted = 1;
-		note->suppressed = slot->suppressed;
-		slot->suppressed = 0;
+		note->suppressed = __sync_lock_test_and_set(&slot->suppressed, 0);
 	} else {
-		slot->suppressed++;
+		__sync_fetch_and_add(&slot->suppressed, 1);
 	}
 }
 
@@ -89,6 +106,8 @@ SW_INLINE int sw_source_update(struct sw_edge_source_slot *slot, struct sw_edge_
 
 	if (!sw_source_is(slot, note))
 		return 0;
+	if (sw_source_add_quickly(slot, note))
+		return 1;
 	bpf_spin_lock(&slot->lock);
 	same = sw_source_is(slot, note);
 	if (same)
@@ -130,11 +149,13 @@ SW_INLINE __u32 sw_source_set(const struct sw_edge_note *note)
 	       (SW_EDGE_SOURCES / SW_EDGE_SOURCE_WAYS) * SW_EDGE_SOURCE_WAYS;
 }
 
-/* Counts, and says whether an event may be made. Without an entry it may not. */
-SW_INLINE struct sw_edge_source_slot *sw_source_count(struct sw_edge_note *note)
+/* Finds the source's entry in its set, or takes one. */
+SW_INLINE struct sw_edge_source_slot *sw_source_search(struct sw_edge_work *work,
+						       struct sw_edge_note *note)
 {
+	struct sw_edge_recent *recent = sw_edge_recent(work);
 	struct sw_edge_source_slot *slot, *least = 0;
-	__u32 set = sw_source_set(note), at;
+	__u32 set = sw_source_set(note), at, least_at = set;
 
 #pragma GCC unroll 4
 	for (__u32 way = 0; way < SW_EDGE_SOURCE_WAYS; way++) {
@@ -142,14 +163,31 @@ SW_INLINE struct sw_edge_source_slot *sw_source_count(struct sw_edge_note *note)
 		slot = bpf_map_lookup_elem(&edge_sources, &at);
 		if (!slot)
 			return 0;
-		if (sw_source_update(slot, note))
+		if (sw_source_update(slot, note)) {
+			recent->source = at;
 			return slot;
-		if (!least || slot->refused < least->refused)
+		}
+		if (!least || slot->refused < least->refused) {
 			least = slot;
+			least_at = at;
+		}
 	}
+	recent->source = least_at;
 	if (sw_source_take(least, note))
 		sw_edge_count(SW_COUNT_EDGE_EVICTED_SOURCE);
 	return least;
+}
+
+/* Counts, and says whether an event may be made. Without an entry it may not. */
+SW_INLINE struct sw_edge_source_slot *sw_source_count(struct sw_edge_work *work,
+						      struct sw_edge_note *note)
+{
+	__u32 at = sw_edge_recent(work)->source;
+	struct sw_edge_source_slot *slot = bpf_map_lookup_elem(&edge_sources, &at);
+
+	if (slot && sw_source_update(slot, note))
+		return slot;
+	return sw_source_search(work, note);
 }
 
 /* What events say of the frame, and nothing yet of a gate; the sender's address is the caller's to find. */
@@ -191,9 +229,7 @@ SW_INLINE void sw_source_untold(struct sw_edge_source_slot *slot, __u32 suppress
 {
 	if (!slot || !suppressed)
 		return;
-	bpf_spin_lock(&slot->lock);
-	slot->suppressed += suppressed;
-	bpf_spin_unlock(&slot->lock);
+	__sync_fetch_and_add(&slot->suppressed, suppressed);
 }
 
 /* The second and the number in it share a word, as in emit.h. */
@@ -223,7 +259,7 @@ static __noinline int sw_edge_report(struct sw_edge_work *work, __u8 verdict, __
 	struct sw_event *event;
 
 	sw_source_begin(&note, work, verdict);
-	slot = sw_source_count(&note);
+	slot = sw_source_count(work, &note);
 	if (!note.permitted || !sw_edge_affords(&note)) {
 		if (note.permitted)
 			sw_source_untold(slot, note.suppressed + 1);

@@ -129,6 +129,18 @@ struct sw_edge_seen {
 	__u8 reserved[3];
 };
 
+/* What was decided about a source not long ago. Holds while the policy is the one of `generation` and has asked about
+   nothing but this; a policy of more rows than one word's is not remembered. */
+struct sw_edge_recent {
+	__u64 src[2];
+	__u64 rows;       /* of the interface */
+	__u64 generation; /* 0: there is none */
+	__u16 port, rule;
+	__u32 source; /* where it may lie in `edge_sources` */
+};
+
+#define SW_EDGE_RECENT 64 /* a power of two */
+
 /* One packet's work, too large for the stack. Programs on packets are not interrupted by others of their kind
    on the same CPU. */
 struct sw_edge_work {
@@ -136,8 +148,10 @@ struct sw_edge_work {
 	struct sw_edge_flow key
 		__attribute__((aligned(8))); /* of the flow: addresses, ports, interface */
 	struct sw_edge_seen seen;
-	__u32 word;         /* index of a gate that is being taken */
-	__u64 tick, now_ns; /* sw_edge_now() */
+	__u32 word;           /* index of a gate that is being taken */
+	__u64 tick, now_ns;   /* sw_edge_now() */
+	__u32 second, window; /* of now_ns, as in struct sw_edge_source */
+	__u32 recent_at;      /* index of the source's element */
 	struct sw_lookup lookup;
 	__u32 slot, rule;
 	__u64 generation;
@@ -151,6 +165,7 @@ struct sw_edge_work {
 	__u8 mac[6];
 	__u16 vlan[2], session;
 	__u8 frame[128]; /* an answer that is being built */
+	struct sw_edge_recent recent[SW_EDGE_RECENT];
 };
 
 struct {
@@ -160,6 +175,15 @@ struct {
 	__type(value, struct sw_edge_work);
 } edge_work SEC(".maps");
 
+/* What is remembered of the source of the packet, or of another one. */
+SW_INLINE struct sw_edge_recent *sw_edge_recent(struct sw_edge_work *work)
+{
+	__u64 at = work->recent_at;
+
+	SW_OPAQUE(at);
+	return &work->recent[at & (SW_EDGE_RECENT - 1)];
+}
+
 /* CLOCK_BOOTTIME, as exact as the kernel's tick. */
 SW_INLINE __u64 sw_edge_now(struct sw_edge_work *work)
 {
@@ -168,6 +192,8 @@ SW_INLINE __u64 sw_edge_now(struct sw_edge_work *work)
 	if (work->tick != tick) {
 		work->tick = tick;
 		work->now_ns = bpf_ktime_get_boot_ns();
+		work->second = work->now_ns / 1000000000;
+		work->window = work->second / SW_EDGE_WINDOW_S;
 	}
 	return work->now_ns;
 }
