@@ -59,7 +59,7 @@ enum sw_edge_state {
 
 /*
  * A flow: an element of the array `edge_flows`, one cache line. A flow lies in one of SW_EDGE_WAYS
- * elements that follow each other, from  hash % (n / SW_EDGE_WAYS) * SW_EDGE_WAYS  on; only flows to ports whose
+ * elements that follow each other, told by a keyed hash (edge_hash.h); only flows to ports whose
  * rule needs the gate have one. The whole key is compared, the hash only says where to look.
  */
 struct sw_edge_flow {

@@ -122,6 +122,7 @@ SW_INLINE int sw_xdp_guarded(struct xdp_md *ctx, struct sw_edge_work *work,
 			     const struct sw_head *at, const struct sw_policy *policy,
 			     const struct sw_interface *interface)
 {
+	__u32 named = sw_xdp_has_port(&work->packet), sound = sw_xdp_is_sound(ctx, &work->packet);
 	__u64 slot = work->slot, rows;
 	int known = 0;
 
@@ -131,23 +132,24 @@ SW_INLINE int sw_xdp_guarded(struct xdp_md *ctx, struct sw_edge_work *work,
 	work->action = SW_ACTION_REJECT;
 	work->flags = work->audit = 0;
 	work->generation = policy->generation;
+	sw_xdp_set_key(ctx, work);
 	if (!interface) {
 		sw_xdp_identify(ctx, work, SW_LINK_ETHERNET);
 		return sw_xdp_unknown(ctx, work);
 	}
 	if (!interface->named[slot])
 		return XDP_PASS;
+	if (sound && !(work->packet.tcp_flags & SW_TCP_SYN) && sw_edge_is_settled(work, at))
+		return XDP_PASS;
 	rows = interface->rows[slot].w[0];
-	if (sw_xdp_has_port(&work->packet)) {
+	if (named) {
 		known = sw_xdp_remembers(work, policy, rows);
 		if (!known && !sw_xdp_begin(work, interface))
 			return XDP_PASS;
 	}
 	sw_xdp_identify(ctx, work, interface->link);
-	if (!sw_xdp_is_sound(ctx, &work->packet))
+	if (!sound)
 		return sw_xdp_malformed(work, interface->enforced[slot]);
-	if (!(work->packet.tcp_flags & SW_TCP_SYN) && sw_edge_is_settled(work, at))
-		return XDP_PASS;
 	if (!known)
 		sw_xdp_decide(work, policy, rows);
 	return sw_xdp_act(ctx, work);

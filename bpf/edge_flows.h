@@ -3,7 +3,7 @@
  * edge_flows.h - the table of flows that the gate has to do with: find, make, make room, change.
  *
  * An entry is read and written under its lock alone, but for the comparison that finds it, which is made
- * again under the lock. What a packet decides on is in work->seen from then on; each change of state says
+ * again under the lock, and for sw_edge_is_in_tls(). What a packet decides on is in work->seen from then on; each change of state says
  * which state it starts from, and is not made when another packet was first.
  *
  * Which way it fails:
@@ -22,9 +22,9 @@
 #define SW_EDGE_FLOWS_H
 
 #include "bpf/count.h"
+#include "bpf/edge_hash.h"
 #include "bpf/kernel.h"
 #include "bpf/maps_edge.h"
-#include "bpf/siphash.h"
 
 typedef __u64 __attribute__((may_alias)) sw_edge_word;
 
@@ -56,8 +56,8 @@ SW_INLINE struct sw_edge_flow_slot *sw_edge_find(struct sw_edge_work *work)
 	secret = bpf_map_lookup_elem(&edge_secret, &zero);
 	if (!secret)
 		return 0;
-	work->seen.hash = sw_siphash_13(secret->flows, words, 5);
-	work->seen.set = (__u32)work->seen.hash % sw_edge_sets * SW_EDGE_WAYS;
+	work->seen.hash = sw_edge_flow_hash(secret->flows, words);
+	work->seen.set = sw_edge_flow_set(work->seen.hash, sw_edge_sets);
 #pragma unroll
 	for (__u32 way = 0; way < SW_EDGE_WAYS; way++) {
 		flow = sw_edge_way(work, way);
@@ -67,6 +67,21 @@ SW_INLINE struct sw_edge_flow_slot *sw_edge_find(struct sw_edge_work *work)
 		}
 	}
 	return 0;
+}
+
+/*
+ * Is the flow that the entry was found for in TLS, and is there nothing to write down? Without the lock: an entry
+ * that is given to another flow is free while its key is written (sw_edge_fill), so the state that is read behind the
+ * key is not that of the flow before. That takes a machine that keeps the order of loads, and of stores.
+ */
+SW_INLINE int sw_edge_is_in_tls(const struct sw_edge_flow_slot *flow)
+{
+#ifdef __TARGET_ARCH_x86
+	SW_BARRIER();
+	return SW_READ_ONCE(flow->state) == SW_EDGE_TLS && SW_READ_ONCE(flow->used);
+#else
+	return 0;
+#endif
 }
 
 /* Reads the entry. `ends`: the packet is a FIN or a RST. */
@@ -215,12 +230,13 @@ static __noinline __attribute__((unused)) int sw_edge_fill(struct sw_edge_flow_s
 	same = sw_edge_same(to, from);
 	again = same && old_start == start && (was == SW_EDGE_SYN || was == SW_EDGE_OPEN);
 	if (!again) {
+		SW_WRITE_ONCE(flow->state, SW_EDGE_FREE); /* sw_edge_is_in_tls() */
+		SW_BARRIER();
 		to[0] = from[0];
 		to[1] = from[1];
 		to[2] = from[2];
 		to[3] = from[3];
 		to[4] = from[4];
-		flow->state = state;
 		flow->used = 1;
 		flow->ended = 0;
 		flow->tls = 0;
@@ -229,6 +245,8 @@ static __noinline __attribute__((unused)) int sw_edge_fill(struct sw_edge_flow_s
 		flow->gate = 0;
 		flow->rule = rule;
 		flow->generation = generation;
+		SW_BARRIER();
+		SW_WRITE_ONCE(flow->state, state);
 	} else {
 		flow->ended = 0;
 	}

@@ -199,15 +199,25 @@ SW_INLINE void sw_edge_recall(struct sw_edge_work *work)
 		sw_edge_look(flow, work, work->packet.tcp_flags & (SW_TCP_FIN | SW_TCP_RST));
 }
 
-/* In TLS already, so that no rule need be looked for: a hash and an element. A policy that came since lets it
-   finish, but for one that was applied to end what is older. */
+/* A policy that came since lets a flow in TLS finish, but for one that was applied to end what is older. */
+SW_INLINE int sw_edge_may_finish(const struct sw_head *at, __u16 generation)
+{
+	return !at->existing_close || (__s16)(generation - (__u16)at->existing_close) >= 0;
+}
+
+/* In TLS already, so that no rule need be looked for: a hash and an element. Leaves what is known of the flow in
+   work->seen when it is not. */
 SW_INLINE int sw_edge_is_settled(struct sw_edge_work *work, const struct sw_head *at)
 {
-	__u16 closed = (__u16)at->existing_close;
+	__u32 ends = work->packet.tcp_flags & (SW_TCP_FIN | SW_TCP_RST);
+	struct sw_edge_flow_slot *flow = sw_edge_find(work);
 
-	sw_edge_recall(work);
-	return work->seen.state == SW_EDGE_TLS &&
-	       (!at->existing_close || (__s16)(work->seen.generation - closed) >= 0);
+	if (!flow)
+		return 0;
+	if (!ends && !at->existing_close && sw_edge_is_in_tls(flow))
+		return 1;
+	sw_edge_look(flow, work, ends);
+	return work->seen.state == SW_EDGE_TLS && sw_edge_may_finish(at, work->seen.generation);
 }
 
 /* A packet of TCP to a port whose rule needs the gate. Of one that begins no connection work->seen is known

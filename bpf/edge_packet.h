@@ -169,8 +169,8 @@ SW_INLINE int sw_xdp_is_sound(struct xdp_md *ctx, const struct sw_packet *packet
 	       packet->end <= bpf_xdp_get_buff_len(ctx);
 }
 
-/* Whose packet it is, for the flow table and for events. */
-SW_INLINE void sw_xdp_identify(struct xdp_md *ctx, struct sw_edge_work *work, __u32 link)
+/* Whose packet it is, for the flow table. */
+SW_INLINE void sw_xdp_set_key(struct xdp_md *ctx, struct sw_edge_work *work)
 {
 	const struct sw_packet *packet = &work->packet;
 
@@ -179,6 +179,11 @@ SW_INLINE void sw_xdp_identify(struct xdp_md *ctx, struct sw_edge_work *work, __
 	work->key.src_port = packet->src_port;
 	work->key.dst_port = packet->dst_port;
 	work->key.interface = ctx->ingress_ifindex;
+}
+
+/* And for events. */
+SW_INLINE void sw_xdp_identify(struct xdp_md *ctx, struct sw_edge_work *work, __u32 link)
+{
 	sw_edge_describe(work);
 	if (link == SW_LINK_IP || sw_xdp_load(ctx, 6, work->mac, sizeof(work->mac)) < 0)
 		__builtin_memset(work->mac, 0, sizeof(work->mac));

@@ -39,6 +39,9 @@ typedef __u64 __le64, __be64;
    the range by itself. */
 #define SW_OPAQUE(value) asm volatile("" : "+r"(value))
 
+/* Nothing is moved across it by the compiler. */
+#define SW_BARRIER() asm volatile("" : : : "memory")
+
 #define SW_READ_ONCE(value) (*(const volatile __typeof__(value) *)&(value))
 #define SW_WRITE_ONCE(to, value) (*(volatile __typeof__(to) *)&(to) = (value))
 

@@ -21,7 +21,7 @@
 #include <linux/if_link.h>
 #include <netinet/tcp.h>
 
-#include "bpf/siphash.h"
+#include "bpf/edge_hash.h"
 #include "tests/bench/pair.h"
 #include "tests/bench/xdp_bench.h"
 #include "tests/bench/xdp_packet.h"
@@ -299,14 +299,13 @@ static void set_flow(struct sw_edge_flow *flow, uint32_t number)
 static uint32_t place_of(const struct sw_edge_flow *flow)
 {
 	struct sw_edge_secret secret;
-	uint64_t words[5];
+	__u64 words[5];
 	uint32_t zero = 0;
 
 	if (bpf_map_lookup_elem(ex_map("edge_secret"), &zero, &secret))
 		ex_fail("secret");
 	memcpy(words, flow->src, sizeof(words));
-	return (uint32_t)sw_siphash_13(secret.flows, (const __u64 *)words, 5) %
-	       (FLOWS_MAX / SW_EDGE_WAYS) * SW_EDGE_WAYS;
+	return sw_edge_flow_set(sw_edge_flow_hash(secret.flows, words), FLOWS_MAX / SW_EDGE_WAYS);
 }
 
 /* Into the first free entry of its set; where there is none, it is left out: one of some thousands. */
