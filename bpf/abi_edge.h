@@ -37,6 +37,16 @@ struct sw_interface {
 	__u8 reserved[3];
 };
 
+/*
+ * What the lists of sources of a policy surely do not hold: the map `edge_listed`, by slot. Bit n is set when a prefix
+ * of SW_PREFIX_FROM holds an address of n.n.n.0/24, n being the first 24 bits of an IPv4 address. Whoever finds none need
+ * not look for prefixes of each length; says nothing when `generation` is not the policy's.
+ */
+struct sw_edge_listed {
+	__u64 generation;
+	__u64 nets[(1u << 24) / 64];
+};
+
 /* The map `edge_secret`, one entry: random numbers, made once by the daemon. Nobody outside may know
    where a flow lies in the table, nor which sequence number an answer begins with. */
 struct sw_edge_secret {

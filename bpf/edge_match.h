@@ -16,6 +16,7 @@
 #ifndef SW_EDGE_MATCH_H
 #define SW_EDGE_MATCH_H
 
+#include "bpf/abi_edge.h"
 #include "bpf/match.h"
 
 /* Does an edge block name this port (host order)? */
@@ -36,6 +37,32 @@ SW_MATCH_INLINE int sw_edge_is_mapped(int ipv6, const __u8 *src, const __u8 *dst
 {
 	return ipv6 && (sw_addr_is_ipv4(src) || sw_addr_is_ipv4(dst));
 }
+
+/* May a list of sources hold this IPv4 address (host order)? */
+SW_MATCH_INLINE int sw_edge_may_be_listed(const struct sw_edge_listed *listed, __u32 addr)
+{
+	__u64 word = addr >> 14;
+
+	SW_MATCH_OPAQUE(word);
+	word &= (1u << 24) / 64 - 1;
+	return (int)(listed->nets[word] >> (addr >> 8 & 63) & 1);
+}
+
+#ifndef __bpf__
+/* Notes a prefix of sources in `listed`; one of IPv6 is none of its business. */
+static inline void sw_edge_list(struct sw_edge_listed *listed, const struct sw_prefix_key *prefix)
+{
+	const __u8 *addr = prefix->addr;
+	__u32 bits = prefix->bits & (SW_PREFIX_FROM - 1), net;
+	__u32 n = bits >= 120 ? 1 : bits < 96 ? 0 : 1u << (120 - bits);
+
+	if (!(prefix->bits & SW_PREFIX_FROM) || !sw_addr_is_ipv4(addr))
+		return;
+	net = (__u32)addr[12] << 16 | (__u32)addr[13] << 8 | addr[14];
+	for (__u32 i = net; i < net + n; i++)
+		listed->nets[i / 64] |= 1ull << i % 64;
+}
+#endif
 
 /* NULL: none. */
 SW_MATCH_INLINE void sw_edge_begin(struct sw_vec *rows, const struct sw_vec *port_rows,

@@ -254,6 +254,19 @@ SW_INLINE void sw_xdp_remember(struct sw_edge_work *work, const struct sw_policy
 	recent->rule = work->rule;
 }
 
+/* Is the source in no list of the policy? Told at once of most sources of IPv4. */
+SW_INLINE __u32 sw_xdp_is_unlisted(const struct sw_edge_work *work, const struct sw_policy *policy)
+{
+	__u32 slot = work->slot & 1;
+	const struct sw_edge_listed *listed;
+
+	if (work->packet.ether != SW_ETHER_IPV4)
+		return 0;
+	listed = bpf_map_lookup_elem(&edge_listed, &slot);
+	return listed && listed->generation == policy->generation &&
+	       !sw_edge_may_be_listed(listed, bpf_ntohl(((const __u32 *)work->packet.src)[3]));
+}
+
 /* Leaves the deciding rule, its action and flags in `work`. */
 static __noinline void sw_xdp_decide(struct sw_edge_work *work, const struct sw_policy *policy,
 				     __u64 interface_rows)
@@ -266,6 +279,7 @@ static __noinline void sw_xdp_decide(struct sw_edge_work *work, const struct sw_
 	};
 	__u64 rows = work->lookup.rows.w[0];
 
+	ask.unlisted = sw_xdp_is_unlisted(work, policy);
 	sw_xdp_set_rule(work, policy, sw_lookup_rule(&ask, work->packet.src, work->packet.dst, 0));
 	sw_xdp_remember(work, policy, interface_rows, rows);
 }

@@ -34,6 +34,7 @@ struct sw_ask {
 	struct sw_lookup *to;
 	const struct sw_policy *policy;
 	__u32 slot, ipv6, from; /* `from`: SW_PREFIX_FROM, or 0 */
+	__u32 unlisted;         /* the source is known to be in no prefix */
 };
 
 #define SW_LOOKUP_NONE 0xffffffffu /* in no list */
@@ -107,7 +108,9 @@ SW_INLINE __u32 sw_lookup_rule(struct sw_ask *ask, const __u8 *src, const __u8 *
 
 	if (sw_lookup_asks(to, &policy->any[SW_DIM_FROM])) {
 		ask->from = SW_PREFIX_FROM;
-		found = sw_lookup_prefix(ask, src, policy->n_from_lengths[ask->ipv6 & 1]);
+		found = ask->unlisted
+				? 0
+				: sw_lookup_prefix(ask, src, policy->n_from_lengths[ask->ipv6 & 1]);
 		sw_edge_give(&to->rows, &policy->any[SW_DIM_FROM], found, 0);
 	}
 	if (sw_lookup_asks(to, &policy->any[SW_DIM_DST])) {

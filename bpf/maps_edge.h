@@ -117,6 +117,14 @@ struct {
 	__type(value, struct sw_answer_line);
 } answers SEC(".maps");
 
+/* Written by the daemon with the slot. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct sw_edge_listed);
+} edge_listed SEC(".maps");
+
 /* A flow's entry as it was when a packet asked, read under its lock. */
 struct sw_edge_seen {
 	__u64 hash;  /* of its key */

@@ -22,6 +22,8 @@
 #include <netinet/tcp.h>
 
 #include "bpf/edge_hash.h"
+#include "bpf/edge_match.h"
+#include "daemon/base.h"
 #include "tests/bench/pair.h"
 #include "tests/bench/xdp_bench.h"
 #include "tests/bench/xdp_packet.h"
@@ -158,12 +160,16 @@ static uint32_t length_by_chance(void)
 }
 
 /* Puts `n` prefixes in place of the policy's own, each of the class of the first. */
-static void fill_list(uint32_t slot, uint32_t n)
+static void fill_list(uint32_t slot, uint64_t generation, uint32_t n)
 {
 	int map = bpf_map_create(BPF_MAP_TYPE_HASH, NULL, sizeof(struct sw_prefix_key),
 				 sizeof(uint32_t), n, NULL);
+	struct sw_edge_listed *listed sw_autofree = calloc(1, sizeof(*listed));
 	uint32_t class = 0, addr, bits, done = 0;
 
+	if (!listed)
+		ex_fail("memory");
+	listed->generation = generation;
 	srand(1);
 	while (map >= 0 && done < n) {
 		struct sw_prefix_key key = {.addr = {[10] = 0xff, [11] = 0xff}};
@@ -173,12 +179,14 @@ static void fill_list(uint32_t slot, uint32_t n)
 		addr = htonl(addr & ~0u << (32 - bits));
 		memcpy(key.addr + 12, &addr, sizeof(addr));
 		key.bits = (96 + bits) | SW_PREFIX_FROM;
+		sw_edge_list(listed, &key);
 		if (!bpf_map_update_elem(map, &key, &class, BPF_NOEXIST))
 			done++;
 		else if (errno != EEXIST)
 			ex_fail("prefix");
 	}
-	if (map < 0 || bpf_map_update_elem(ex_map("prefixes"), &slot, &map, BPF_ANY))
+	if (map < 0 || bpf_map_update_elem(ex_map("prefixes"), &slot, &map, BPF_ANY) ||
+	    bpf_map_update_elem(ex_map("edge_listed"), &slot, listed, BPF_ANY))
 		ex_fail("list");
 	close(map);
 }
@@ -193,8 +201,7 @@ static void policy_with_list(uint32_t slot, uint32_t n, uint8_t listed, uint8_t 
 	for (size_t i = 0; i < sizeof(lengths) / sizeof(*lengths); i++)
 		ex_row(rule, (struct ex_row){.port = 25, .from = lengths[i].example});
 	ex_row(ex_rule(rest, 0), (struct ex_row){.port = 25});
-	ex_apply();
-	fill_list(slot, n);
+	fill_list(slot, ex_apply(), n);
 }
 
 static void refused(const struct bpf_object *filter)
