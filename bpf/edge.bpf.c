@@ -193,20 +193,17 @@ static __noinline int sw_xdp_packet(struct xdp_md *ctx, __u32 glance)
 	return sw_xdp_guarded(ctx, work, at, policy, interface);
 }
 
+/* The look-up comes first, as nothing but `ctx` need be kept over it. */
 SEC("xdp.frags")
 int sw_edge(struct xdp_md *ctx)
 {
-	__u32 zero = 0, glance = sw_xdp_glance(ctx), slot;
-	struct sw_head *at;
+	__u32 zero = 0, glance, slot;
+	struct sw_head *at = bpf_map_lookup_elem(&head, &zero);
 
-	if (glance == SW_GLANCE_OTHER)
+	if (!at)
+		return XDP_DROP;
+	glance = sw_xdp_glance(ctx);
+	if (glance < SW_GLANCE_OTHER && !sw_edge_guarded(sw_policy_in_force(at, &slot), glance))
 		return XDP_PASS;
-	if (glance < SW_GLANCE_OTHER) {
-		at = bpf_map_lookup_elem(&head, &zero);
-		if (!at)
-			return XDP_DROP;
-		if (!sw_edge_guarded(sw_policy_in_force(at, &slot), glance))
-			return XDP_PASS;
-	}
-	return sw_xdp_packet(ctx, glance);
+	return glance == SW_GLANCE_OTHER ? XDP_PASS : sw_xdp_packet(ctx, glance);
 }

@@ -8,6 +8,7 @@
 
 #include <bpf/libbpf.h>
 
+#include "bpf/edge_match.h"
 #include "daemon/privileges.h"
 #include "tests/prog/edge_links.h"
 
@@ -214,6 +215,29 @@ static void answers_and_flows(void **state)
 	assert_int_equal(sources[1].refused, 9);
 }
 
+/* What the policy's lists of sources hold comes to the program with the policy, marked as its own. */
+static void lists_of_sources(void **state)
+{
+	struct sw_prefix_key prefix = {.bits = 128 | SW_PREFIX_FROM,
+				       .addr = {[10] = 0xff, 0xff, 192, 0, 2, 1}};
+	__u32 class = 0;
+	struct sw_edge_listed *listed sw_autofree = calloc(1, sizeof(*listed));
+	struct sw_image *image sw_autofree = calloc(1, sizeof(*image));
+	int fd sw_autoclose = -1;
+
+	(void)state;
+	le_start(LE_FLOWS);
+	image->prefixes = &prefix;
+	image->prefix_classes = &class;
+	image->n_prefixes = 1;
+	assert_true(sw_kernel_fill(le.kernel, image, "test", &le.fault) >= 0);
+	fd = le_pinned("edge_listed");
+	assert_int_equal(bpf_map_lookup_elem(fd, &(uint32_t){1}, listed), 0);
+	assert_int_equal(listed->generation, sw_kernel_head(le.kernel)->slot[1].generation);
+	assert_true(sw_edge_may_be_listed(listed, 0xc0000263));
+	assert_false(sw_edge_may_be_listed(listed, 0xc0000363));
+}
+
 /* Most entries of a table that was full once are of connections that have ended; those are not what is asked for. */
 static void live_flows_first(void **state)
 {
@@ -368,6 +392,7 @@ int main(void)
 		LE_TEST(takes_everything_off),
 		LE_TEST(strange_pins),
 		LE_TEST(answers_and_flows),
+		LE_TEST(lists_of_sources),
 		LE_TEST(live_flows_first),
 		LE_TEST(flows_in_use),
 		LE_TEST(broken_off),
