@@ -229,6 +229,19 @@ static __noinline int sw_walk_packet(struct sw_out *out)
 	return reason ? sw_refuse_packet(out, &packet, port, reason) : SW_SKB_PASS;
 }
 
+/* The common way of a packet to a guarded port: connect() let it through, and nothing is asked of it any more. Only
+   TCP's sockets have such a memory. */
+SW_INLINE int sw_is_settled(struct bpf_sock *sk, int port)
+{
+	struct sw_sock *st;
+
+	sk = bpf_sk_fullsock(sk);
+	if (!sk || port != bpf_ntohs(sk->dst_port))
+		return 0;
+	st = bpf_sk_storage_get(&sockets, sk, 0, 0);
+	return st && !st->gated && !st->to_local && sw_passed(st, port);
+}
+
 /* A packet that has to do with a port that a rule names, or that cannot be told at a glance. */
 static __noinline int sw_backstop_guarded(struct __sk_buff *skb, const struct sw_head *at,
 					  __u32 slot, int port)
@@ -272,7 +285,9 @@ SW_INLINE int sw_backstop(struct __sk_buff *skb)
 	}
 	if (port == SW_GLANCE_ODD || (port >= 0 && sw_guarded(policy, port)) ||
 	    (sk && sw_guarded(policy, bpf_ntohs(sk->dst_port))))
-		return sw_backstop_guarded(skb, at, slot, port);
+		return port >= 0 && sk && sw_is_settled(sk, port)
+			       ? SW_SKB_PASS
+			       : sw_backstop_guarded(skb, at, slot, port);
 	/* no rule names these ports */
 	return at->elsewhere ? sw_elsewhere_leaves(skb, at) : SW_SKB_PASS;
 }

@@ -87,7 +87,7 @@ static __noinline int sw_xdp_gate(struct xdp_md *ctx, struct sw_edge_work *work)
 	return XDP_PASS;
 }
 
-static __noinline int sw_xdp_act(struct xdp_md *ctx, struct sw_edge_work *work)
+SW_INLINE int sw_xdp_act(struct xdp_md *ctx, struct sw_edge_work *work)
 {
 	__u32 syn = sw_xdp_is_syn(&work->packet);
 

@@ -246,7 +246,7 @@ SW_INLINE __u8 sw_edge_tell(struct sw_edge_work *work, const struct sw_gate *gat
 }
 
 /* Its gate went to another flow. */
-static __noinline int sw_edge_lost(struct sw_edge_flow_slot *flow, struct sw_edge_work *work)
+SW_INLINE int sw_edge_lost(struct sw_edge_flow_slot *flow, struct sw_edge_work *work)
 {
 	if (!sw_edge_enforces(work)) {
 		sw_edge_change(flow, work, SW_EDGE_UNREAD, 0);

@@ -77,7 +77,7 @@ SW_INLINE int sw_identify_task(struct sw_scratch *scratch)
 	const struct cred *cred = task->cred;
 	struct cgroup *cgroup;
 
-	bpf_get_current_comm(caller->comm, sizeof(caller->comm));
+	bpf_probe_read_kernel(caller->comm, sizeof(caller->comm), &task->comm);
 	caller->pid = task->tgid;
 	if (task->flags & SW_PF_KTHREAD || !file || !cred)
 		return -1;
