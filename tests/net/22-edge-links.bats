@@ -74,7 +74,7 @@ holdings() {
 	echo "descriptors $(find "/proc/$(daemon_pid)/fd" -mindepth 1 | wc -l)"
 	echo "pins $(find "$D/bpf/pin" -type f | wc -l)"
 	echo "interfaces $(bpftool -j map dump pinned "$D/bpf/pin/interfaces" | grep -o '"key"' | wc -l)"
-	echo "links $(bpftool link show | grep -cE ' xdp  prog ')"
+	echo "links $(bpftool link show | grep -cE " xdp  prog $(bpftool prog show pinned "$D/bpf/pin/sw_edge" | cut -d: -f1) ")"
 }
 
 same_holdings() {
