@@ -184,7 +184,7 @@ static void records(int rounds)
 		.table = TABLE,
 		.row = "a record in the kernel: reserved, filled, submitted",
 		.unit = "ns",
-		.note = "704 bytes each; a reader waits for them on the other CPU",
+		.note = "304 bytes each; a reader waits for them on the other CPU",
 		.n_sides = 4,
 		.sides = {{"no record", record, &ways[0]},
 			  {"smtpwall", record, &ways[1]},

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <time.h>
 
 #include <bpf/libbpf.h>
 
@@ -32,13 +33,19 @@ static int forget(void *context, void *data, size_t size)
 	return 0;
 }
 
+/* As the daemon reads: at once what comes after a quiet time, from then on every few milliseconds. */
 static void *read_events(void *data)
 {
-	int error;
+	const struct timespec batch = {.tv_nsec = 5000000};
+	int n;
 
-	do
-		error = ring_buffer__poll(data, -1);
-	while (error >= 0 || error == -EINTR);
+	do {
+		n = ring_buffer__poll(data, -1);
+		while (n > 0) {
+			nanosleep(&batch, NULL);
+			n = ring_buffer__consume(data);
+		}
+	} while (n >= 0 || n == -EINTR);
 	return NULL;
 }
 

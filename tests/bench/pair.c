@@ -60,13 +60,19 @@ static double over_rounds(const struct rounds *rounds, size_t a, size_t b,
 
 /* ---- the line ---- */
 
-static json_t *side_json(const struct pair_row *row, const struct rounds *rounds, size_t i)
+static json_t *side_json(const struct pair_row *row, const struct rounds *rounds, size_t i,
+			 bool compared)
 {
-	return json_pack("{s:s, s:f, s:f, s:f, s:f}", "name", row->sides[i].name, "median",
-			 over_rounds(rounds, i, i, PAIR_VALUE, 0.5), "min",
-			 over_rounds(rounds, i, i, PAIR_VALUE, 0), "ratio",
-			 over_rounds(rounds, i, 0, PAIR_RATIO, 0.5), "difference",
-			 over_rounds(rounds, i, 0, PAIR_DIFFERENCE, 0.5));
+	json_t *side = json_pack("{s:s, s:f, s:f}", "name", row->sides[i].name, "median",
+				 over_rounds(rounds, i, i, PAIR_VALUE, 0.5), "min",
+				 over_rounds(rounds, i, i, PAIR_VALUE, 0));
+
+	if (!side || !compared)
+		return side;
+	json_object_set_new(side, "ratio", json_real(over_rounds(rounds, i, 0, PAIR_RATIO, 0.5)));
+	json_object_set_new(side, "difference",
+			    json_real(over_rounds(rounds, i, 0, PAIR_DIFFERENCE, 0.5)));
+	return side;
 }
 
 static json_t *aim_json(const struct pair_row *row, const struct rounds *rounds,
@@ -95,7 +101,7 @@ static void print(const struct pair_row *row, const struct rounds *rounds, bool 
 				 "sides", sides, "aims", aims);
 
 	for (size_t i = 0; i < row->n_sides; i++)
-		json_array_append_new(sides, side_json(row, rounds, i));
+		json_array_append_new(sides, side_json(row, rounds, i, noise));
 	for (size_t i = 0; i < row->n_aims; i++)
 		json_array_append_new(aims, aim_json(row, rounds, &row->aims[i]));
 	if (line && row->note)

@@ -60,7 +60,7 @@ struct pair_row {
 /* Runs the row and prints its line. Progress goes to standard error when that is a terminal. */
 void pair_run(const struct pair_row *row, int rounds);
 
-/* A row of what was had otherwise, once: each side's value. No noise is told. */
+/* A row of what was had otherwise, once: each side's value. No noise is told, and neither ratio nor difference. */
 void pair_told(const struct pair_row *row, const double *values);
 
 /* CLOCK_MONOTONIC, ns. */

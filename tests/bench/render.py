@@ -57,14 +57,16 @@ def tables_of(rows):
 # ---- text ----
 
 def text_row(row):
-    lines = [f"  {row['row']}  ({row['unit']}, {row['rounds']} rounds)"]
+    rounds = f", {row['rounds']} rounds" if "noise" in row else ""
+    lines = [f"  {row['row']}  ({row['unit']}{rounds})"]
     width = max(len(side["name"]) for side in row["sides"])
-    lines.append(f"    {'':{width}}  {'median':>12}  {'least':>12}  {'ratio':>8}  {'difference':>12}")
+    if "noise" in row:
+        lines.append(f"    {'':{width}}  {'median':>12}  {'least':>12}  {'ratio':>8}  {'difference':>12}")
     for side in row["sides"]:
-        lines.append(
-            f"    {side['name']:{width}}  {number(side['median']):>12}  {number(side['min']):>12}"
-            f"  {side['ratio']:8.3f}  {number(side['difference']):>12}"
-        )
+        line = f"    {side['name']:{width}}  {number(side['median']):>12}"
+        if "ratio" in side:
+            line += f"  {number(side['min']):>12}  {side['ratio']:8.3f}  {number(side['difference']):>12}"
+        lines.append(line)
     if "noise" in row:
         noise = row["noise"]
         lines.append(
@@ -127,7 +129,7 @@ def chart_row(row, y):
         y += STEP
         length = bar_length(side["median"], least, most)
         kind = "ours" if side["name"].startswith(OURS) else "other"
-        label = f"{number(side['median'])}  ({number(side['ratio'])})"
+        label = number(side["median"]) + (f"  ({number(side['ratio'])})" if "ratio" in side else "")
         parts.append(f'<text x="{LEFT - 8}" y="{y}" text-anchor="end">{html.escape(side["name"])}</text>')
         parts.append(f'<rect class="{kind}" x="{LEFT}" y="{y - BAR + 3}" width="{length:.1f}" height="{BAR}" rx="2"/>')
         parts.append(f'<text class="note" x="{LEFT + length + 6:.1f}" y="{y}">{label}</text>')

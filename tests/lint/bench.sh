@@ -10,7 +10,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cat >"$folder/rows" <<'ROWS'
 {"table":"connect","row":"port & <none>","unit":"ns","rounds":3,"sides":[{"name":"no policy","median":8626,"min":8380,"ratio":1,"difference":0},{"name":"smtpwall","median":9342,"min":9168,"ratio":1.083,"difference":722}],"noise":{"median":1.0,"low":0.98,"high":1.02},"aims":[{"side":"smtpwall","against":"no policy","measure":"ratio","sense":"most","limit":1.025,"value":1.083,"reached":false,"allows":"1.6 %"}]}
-{"table":"new","row":"memory","unit":"MiB","rounds":1,"note":"once","sides":[{"name":"smtpwall","median":0.01234,"min":0.01234,"ratio":1,"difference":0},{"name":"large","median":1022980000,"min":1,"ratio":1,"difference":0}],"aims":[{"side":"smtpwall","measure":"value","sense":"most","limit":20,"value":0.0123,"reached":true}]}
+{"table":"new","row":"memory","unit":"MiB","rounds":1,"note":"once","sides":[{"name":"smtpwall","median":0.01234,"min":0.01234},{"name":"large","median":1022980000,"min":1}],"aims":[{"side":"smtpwall","measure":"value","sense":"most","limit":20,"value":0.0123,"reached":true}]}
 ROWS
 
 rendered() {
