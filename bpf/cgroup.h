@@ -90,13 +90,15 @@ static long sw_descend_step(__u32 index, struct sw_climb *climb)
  * The cgroup's path from the guarded one down, "/a/b", in caller.cgroup. A caller outside the guarded
  * cgroup (it was moved after it made the socket) has its path told from the root.
  */
-static __noinline void sw_name_cgroup(struct sw_scratch *scratch, __u64 guarded)
+__noinline int sw_name_cgroup(struct sw_scratch *scratch, __u64 guarded)
 {
-	struct cgroup *cgroup = (struct cgroup *)(unsigned long)scratch->cgroup_at;
+	struct cgroup *cgroup = scratch ? (struct cgroup *)(unsigned long)scratch->cgroup_at : 0;
 	struct sw_climb climb = {.scratch = scratch, .cgroup = cgroup, .stop = guarded};
 	__u32 level = BPF_CORE_READ(cgroup, level);
 	__u64 length;
 
+	if (!scratch)
+		return -1;
 	scratch->cgroup_flags = 0;
 	scratch->unit_at = scratch->unit_length = 0;
 	__builtin_memset(&scratch->cgroup, 0, sizeof(scratch->cgroup));
@@ -119,6 +121,7 @@ static __noinline void sw_name_cgroup(struct sw_scratch *scratch, __u64 guarded)
 	bpf_probe_read_kernel(scratch->caller.cgroup, length, scratch->cgroup.path);
 	scratch->named = cgroup ? scratch->caller.cgroup_id : 0;
 	scratch->named_below = guarded;
+	return 0;
 }
 
 SW_INLINE void sw_identify_cgroup(struct sw_scratch *scratch, __u64 guarded)

@@ -50,24 +50,29 @@ SW_INLINE __u32 sw_xdp_glance_ipv6(void *data, void *end)
 	return sw_parse_is_extension(protocol, 1) ? SW_GLANCE_ODD : SW_GLANCE_OTHER;
 }
 
+/* EtherType, version and length of the header in one word; fragment, time to live and protocol in another: a mask and
+   a comparison for each is all that most packets pay. */
+#define SW_XDP_IPV4 bpf_htonl(SW_ETHER_IPV4 << 16 | 0x45 << 8)
+#define SW_XDP_IPV4_MASK bpf_htonl(0xffffff00)
+#define SW_XDP_WHOLE_TCP bpf_htonl(SW_PROTOCOL_TCP)
+#define SW_XDP_WHOLE_TCP_MASK bpf_htonl(0x3fff00ff)
+
 SW_INLINE __u32 sw_xdp_glance(struct xdp_md *ctx)
 {
 	void *data = (void *)(unsigned long)ctx->data, *end = (void *)(unsigned long)ctx->data_end;
-	__u32 ether, protocol;
+	__u8 protocol;
 
 	if (data + 38 > end || sw_xdp_is_bare_digit(SW_XDP_U8(data, 0)))
 		return SW_GLANCE_ODD;
-	ether = SW_XDP_U16(data, 12);
-	if (ether == bpf_htons(SW_ETHER_IPV6))
-		return sw_xdp_glance_ipv6(data, end);
-	if (ether != bpf_htons(SW_ETHER_IPV4) || SW_XDP_U8(data, 14) != 0x45)
-		return SW_GLANCE_ODD;
+	if ((SW_XDP_U32(data, 12) & SW_XDP_IPV4_MASK) != SW_XDP_IPV4)
+		return SW_XDP_U16(data, 12) == bpf_htons(SW_ETHER_IPV6)
+			       ? sw_xdp_glance_ipv6(data, end)
+			       : SW_GLANCE_ODD;
+	if ((SW_XDP_U32(data, 20) & SW_XDP_WHOLE_TCP_MASK) == SW_XDP_WHOLE_TCP)
+		return bpf_ntohs(SW_XDP_U16(data, 36));
 	protocol = SW_XDP_U8(data, 23);
-	if (protocol != SW_PROTOCOL_TCP)
-		return protocol == SW_PROTOCOL_AH ? SW_GLANCE_ODD : SW_GLANCE_OTHER;
-	if (SW_XDP_U16(data, 20) & bpf_htons(0x3fff))
-		return SW_GLANCE_ODD;
-	return bpf_ntohs(SW_XDP_U16(data, 36));
+	return protocol == SW_PROTOCOL_TCP || protocol == SW_PROTOCOL_AH ? SW_GLANCE_ODD
+									 : SW_GLANCE_OTHER;
 }
 
 /* ---- headers without anything odd ---- */

@@ -235,8 +235,9 @@ SW_INLINE void sw_walk_plain(struct sw_scratch *scratch, struct dentry *dentry)
 	scratch->dentry = (unsigned long)dentry;
 }
 
-/* Full path of the executable, in caller.exe. Whoever has a file is the task that runs now. */
-SW_INLINE void sw_identify_exe(struct sw_scratch *scratch)
+/* Full path of the executable, in caller.exe. Whoever has a file is the task that runs now. Not static, so that the
+   verifier looks at it once by itself. */
+__noinline int sw_identify_exe(struct sw_scratch *scratch)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct sw_walk walk = {.scratch = scratch};
@@ -245,8 +246,8 @@ SW_INLINE void sw_identify_exe(struct sw_scratch *scratch)
 	struct dentry *dentry;
 	__u64 start;
 
-	if (scratch->have & SW_HAVE_EXE || !scratch->file_at || !file)
-		return;
+	if (!scratch || scratch->have & SW_HAVE_EXE || !scratch->file_at || !file)
+		return 0;
 	scratch->have |= SW_HAVE_EXE;
 	dentry = file->f_path.dentry;
 	if (!dentry->d_hash.pprev && dentry->d_parent != dentry)
@@ -263,6 +264,7 @@ SW_INLINE void sw_identify_exe(struct sw_scratch *scratch)
 	start &= SW_NAME_MAX - 1;
 	bpf_probe_read_kernel(scratch->caller.exe, sizeof(scratch->caller.exe),
 			      &scratch->path[start]);
+	return 0;
 }
 
 #endif

@@ -247,39 +247,44 @@ enum side {
 };
 
 static struct contest_side sides[SIDES] = {
-	[NONE] = {"no policy"},
-	[AGAIN] = {"no policy, another process"},
-	[EMPTY] = {"empty programs at the same hooks", GUARD_EMPTY},
-	[EMPTY_CONNECT] = {"empty program at connect alone", GUARD_EMPTY_CONNECT},
-	[EMPTY_REFUSE] = {"empty program that refuses", GUARD_EMPTY_REFUSE},
-	[ALLOW_1] = {"smtpwall, 1 rule", GUARD_SMTPWALL, allow_one},
-	[ALLOW_256] = {"smtpwall, 256 rules", GUARD_SMTPWALL, allow_last},
-	[TLS_1] = {"smtpwall, require tls", GUARD_SMTPWALL, tls_one},
-	[TLS_256] = {"smtpwall, require tls, 256 rules", GUARD_SMTPWALL, tls_last},
-	[REJECT] = {"smtpwall, reject", GUARD_SMTPWALL, reject},
-	[NFT_OTHER] = {"nft, rule for another port",
+	[NONE] = {.name = "no policy"},
+	[AGAIN] = {.name = "no policy, another process"},
+	[EMPTY] = {.name = "empty programs at the same hooks", .programs = GUARD_EMPTY},
+	[EMPTY_CONNECT] = {.name = "empty program at connect alone",
+			   .programs = GUARD_EMPTY_CONNECT},
+	[EMPTY_REFUSE] = {.name = "empty program that refuses", .programs = GUARD_EMPTY_REFUSE},
+	[ALLOW_1] = {.name = "smtpwall, 1 rule", .programs = GUARD_SMTPWALL, .policy = allow_one},
+	[ALLOW_256] = {.name = "smtpwall, 256 rules",
+		       .programs = GUARD_SMTPWALL,
+		       .policy = allow_last},
+	[TLS_1] = {.name = "smtpwall, require tls", .programs = GUARD_SMTPWALL, .policy = tls_one},
+	[TLS_256] = {.name = "smtpwall, require tls, 256 rules",
+		     .programs = GUARD_SMTPWALL,
+		     .policy = tls_last},
+	[REJECT] = {.name = "smtpwall, reject", .programs = GUARD_SMTPWALL, .policy = reject},
+	[NFT_OTHER] = {.name = "nft, rule for another port",
 		       .rules.nft = CONTEST_NFT("tcp dport 25 accept")},
-	[IPTABLES_OTHER] = {"iptables, rule for another port",
+	[IPTABLES_OTHER] = {.name = "iptables, rule for another port",
 			    .rules.iptables = "-A OUTPUT -p tcp --dport 25 -j ACCEPT"},
-	[NFT_USER] = {"nft, meta skuid",
+	[NFT_USER] = {.name = "nft, meta skuid",
 		      .rules.nft = CONTEST_NFT(
 			      "tcp dport 25 meta skuid 65534 accept; tcp dport 25 drop")},
-	[NFT_CGROUP] = {"nft, socket cgroupv2",
+	[NFT_CGROUP] = {.name = "nft, socket cgroupv2",
 			.rules.nft = CONTEST_NFT(
 				"tcp dport 25 socket cgroupv2 CGROUP accept; tcp dport 25 drop")},
 	[IPTABLES_USER] =
-		{"iptables, owner",
+		{.name = "iptables, owner",
 		 .rules.iptables =
 			 "-A OUTPUT -p tcp --dport 25 -m owner --uid-owner 65534 -j ACCEPT"
 			 " && iptables -A OUTPUT -p tcp --dport 25 -j DROP"},
-	[QUEUE] = {"NFQUEUE, user-space verdict",
+	[QUEUE] = {.name = "NFQUEUE, user-space verdict",
 		   .rules = {.iptables =
 				     "-A OUTPUT -p tcp --dport 25 --syn -j NFQUEUE --queue-num 0",
 			     .open = queue_open,
 			     .serve = queue_serve}},
-	[NFT_RESET] = {"nft, reject with tcp reset",
+	[NFT_RESET] = {.name = "nft, reject with tcp reset",
 		       .rules.nft = CONTEST_NFT("tcp dport 25 reject with tcp reset")},
-	[NFT_REJECT] = {"nft, reject", .rules.nft = CONTEST_NFT("tcp dport 25 reject")},
+	[NFT_REJECT] = {.name = "nft, reject", .rules.nft = CONTEST_NFT("tcp dport 25 reject")},
 };
 
 static void begin(enum side side)

@@ -169,13 +169,18 @@ static void require_tls(void)
 enum side { NONE, AGAIN, EMPTY, OTHER_PORT, IN_TLS, NFT_PORT, NFT_CONNTRACK, SIDES };
 
 static struct contest_side sides[SIDES] = {
-	[NONE] = {"no program"},
-	[AGAIN] = {"no program, another process"},
-	[EMPTY] = {"empty program", GUARD_EMPTY},
-	[OTHER_PORT] = {"smtpwall, port nobody named", GUARD_SMTPWALL, require_tls},
-	[IN_TLS] = {"smtpwall, in TLS on 587", GUARD_SMTPWALL, require_tls},
-	[NFT_PORT] = {"nft, rule for another port", .rules.nft = CONTEST_NFT("tcp dport 25 drop")},
-	[NFT_CONNTRACK] = {"nft, conntrack",
+	[NONE] = {.name = "no program"},
+	[AGAIN] = {.name = "no program, another process"},
+	[EMPTY] = {.name = "empty program", .programs = GUARD_EMPTY},
+	[OTHER_PORT] = {.name = "smtpwall, port nobody named",
+			.programs = GUARD_SMTPWALL,
+			.policy = require_tls},
+	[IN_TLS] = {.name = "smtpwall, in TLS on 587",
+		    .programs = GUARD_SMTPWALL,
+		    .policy = require_tls},
+	[NFT_PORT] = {.name = "nft, rule for another port",
+		      .rules.nft = CONTEST_NFT("tcp dport 25 drop")},
+	[NFT_CONNTRACK] = {.name = "nft, conntrack",
 			   .rules.nft = CONTEST_NFT(
 				   "ct state established,related accept; tcp dport 25 drop")},
 };

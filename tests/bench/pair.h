@@ -57,8 +57,8 @@ struct pair_row {
 	struct pair_aim aims[PAIR_AIMS_MAX];
 };
 
-/* Runs the row and prints its line. Progress goes to standard error when that is a terminal. */
-void pair_run(const struct pair_row *row, int rounds);
+/* Runs `n` rounds and prints the row's line. Progress goes to standard error when that is a terminal. */
+void pair_run(const struct pair_row *row, int n);
 
 /* A row of what was had otherwise, once: each side's value. No noise is told, and neither ratio nor difference. */
 void pair_told(const struct pair_row *row, const double *values);

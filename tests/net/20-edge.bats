@@ -477,7 +477,7 @@ none_on() { # DEVICE...
 	local sender
 	enforce
 	use_link vlan
-	send_large detached exim 4 465 --limit-rate 2M
+	send_large detached exim 4 465 --limit-rate 400K
 	smtpwall stop --detach
 	wait_for dead "$(daemon_pid)"
 	none_on c1 c2 c3 c4
