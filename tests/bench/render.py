@@ -170,7 +170,7 @@ def main():
     if not rows:
         sys.exit("bench: nothing was measured")
     about = {
-        "kernel": platform.release(),
+        "kernel": platform.release().split("-")[0],
         "processor": f"{processor()}, {os.cpu_count()} CPUs",
         "run": mode.lstrip("-"),
     }

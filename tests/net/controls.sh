@@ -215,7 +215,7 @@ without_check edge-unknown-passes bpf/edge_gates.h 's/if (sw_edge_keeps(work)) {
 	'^segments: ' 'ESCAPED: ack-without-syn'
 without_check edge-kept-for-ever bpf/edge_gates.h 's/return until && .*/return !!until;/' 23-edge-full.bats \
 	'for a time' 'too late: taken 2000 reset 0'
-without_check edge-no-limit bpf/edge_sources.h 's/slot->told < SW_EDGE_EVENTS/1/; s/(__u32)window < SW_EDGE_EVENTS_PER_SECOND/1/' \
+without_check edge-no-limit bpf/edge_sources.h 's/slot->told < SW_EDGE_EVENTS/1/; s/SW_READ_ONCE(slot->told) < SW_EDGE_EVENTS/1/; s/(__u32)window < SW_EDGE_EVENTS_PER_SECOND/1/' \
 	23-edge-full.bats '^a hundred thousand' '^# events: [0-9]{3,}'
 without_check edge-gate-not-asked bpf/edge_gates.h 's/answer = sw_edge_client(ctx, slot);/answer = SW_GATE_PASS * sw_edge_client(ctx, slot);/' \
 	20-edge.bats '^without TLS each' 'found_in_capture'
