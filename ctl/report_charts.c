@@ -300,7 +300,7 @@ static void reason_strips(FILE *to, const struct sw_report_table *table)
 
 	fputs("<figure>\n<div class=\"strips\">\n", to);
 	for (size_t i = 0; i < table->n_rows; i++) {
-		char id[24], text[SW_GROUPED_SIZE];
+		char id[32], text[SW_GROUPED_SIZE];
 
 		snprintf(id, sizeof(id), "reason-%zu", i + 1);
 		sw_report_number(sw_tally_sum(table->rows[i].n), text);
