@@ -229,22 +229,25 @@ static __noinline int sw_walk_packet(struct sw_out *out)
 	return reason ? sw_refuse_packet(out, &packet, port, reason) : SW_SKB_PASS;
 }
 
-/* The common way of a packet to a guarded port: connect() let it through, and nothing is asked of it any more. Only
-   TCP's sockets have such a memory. */
-SW_INLINE int sw_is_settled(struct bpf_sock *sk, int port)
+#define SW_NOT_PASSED -1
+
+/* The common way of a packet to a guarded port: connect() let it through. Only TCP's sockets have such a memory. */
+SW_INLINE int sw_passed_egress(struct __sk_buff *skb, struct bpf_sock *sk, int port)
 {
 	struct sw_sock *st;
 
 	sk = bpf_sk_fullsock(sk);
 	if (!sk || port != bpf_ntohs(sk->dst_port))
-		return 0;
+		return SW_NOT_PASSED;
 	st = bpf_sk_storage_get(&sockets, sk, 0, 0);
-	return st && !st->gated && !st->to_local && sw_passed(st, port);
+	if (!st || !sw_passed(st, port) || sw_has_left(skb, sk, st))
+		return SW_NOT_PASSED;
+	return st->gated ? sw_gated_egress(skb, sk, st) : SW_SKB_PASS;
 }
 
-/* A packet that has to do with a port that a rule names, or that cannot be told at a glance. */
+/* Another packet that has to do with a port that a rule names, or that cannot be told at a glance. */
 static __noinline int sw_backstop_guarded(struct __sk_buff *skb, const struct sw_head *at,
-					  __u32 slot, int port)
+					  __u32 slot)
 {
 	struct bpf_sock *sk = skb->sk;
 	__u32 socket_port = sk ? bpf_ntohs(sk->dst_port) : 0;
@@ -254,11 +257,6 @@ static __noinline int sw_backstop_guarded(struct __sk_buff *skb, const struct sw
 	out.policy = &at->slot[slot & 1];
 	out.sk = sk ? bpf_sk_fullsock(sk) : 0;
 	out.tcp = out.sk && out.sk->type == SW_SOCK_STREAM && out.sk->protocol == SW_IPPROTO_TCP;
-	if (out.tcp && port == (int)socket_port) {
-		st = bpf_sk_storage_get(&sockets, out.sk, 0, 0);
-		if (st && sw_passed(st, port) && !sw_has_left(skb, out.sk, st)) /* connect() did */
-			return st->gated ? sw_gated_egress(skb, out.sk, st) : SW_SKB_PASS;
-	}
 	out.socket_port = out.tcp ? socket_port : 0;
 	if (sw_walk_packet(&out) == SW_SKB_DROP)
 		return SW_SKB_DROP;
@@ -273,21 +271,21 @@ SW_INLINE int sw_backstop(struct __sk_buff *skb)
 	struct sw_head *at = bpf_map_lookup_elem(&head, &zero);
 	struct bpf_sock *sk = skb->sk;
 	const struct sw_policy *policy;
-	int port = sw_glance(skb), served;
+	int port = sw_glance(skb), answer;
 
 	if (!at)
 		return SW_SKB_PASS; /* an array's element is always there */
 	policy = sw_policy_in_force(at, &slot);
 	if (at->serves >> slot & 1 && sk && sw_serve_guarded(policy, sk->src_port)) {
-		served = sw_served_egress(skb, at, slot);
-		if (served != SW_NOT_SERVED)
-			return served;
+		answer = sw_served_egress(skb, at, slot);
+		if (answer != SW_NOT_SERVED)
+			return answer;
 	}
 	if (port == SW_GLANCE_ODD || (port >= 0 && sw_guarded(policy, port)) ||
-	    (sk && sw_guarded(policy, bpf_ntohs(sk->dst_port))))
-		return port >= 0 && sk && sw_is_settled(sk, port)
-			       ? SW_SKB_PASS
-			       : sw_backstop_guarded(skb, at, slot, port);
+	    (sk && sw_guarded(policy, bpf_ntohs(sk->dst_port)))) {
+		answer = sk ? sw_passed_egress(skb, sk, port) : SW_NOT_PASSED;
+		return answer != SW_NOT_PASSED ? answer : sw_backstop_guarded(skb, at, slot);
+	}
 	/* no rule names these ports */
 	return at->elsewhere ? sw_elsewhere_leaves(skb, at) : SW_SKB_PASS;
 }

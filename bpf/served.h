@@ -16,6 +16,7 @@
 #include "bpf/kernel.h"
 #include "bpf/lookup.h"
 #include "bpf/maps_host.h"
+#include "bpf/remember.h"
 #include "bpf/subflow.h"
 
 /* Which rule says what of a client: its index, or SW_RULE_NONE. `slot_port` is slot << 16 | port. */
@@ -159,11 +160,9 @@ static __noinline __u32 sw_served_arm(struct bpf_sock_ops *ctx, struct bpf_sock 
 
 	if (sw_is_joined(sk))
 		return SW_REASON_UNIDENTIFIED;
-	gated = bpf_sk_storage_get(&gates, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	gated = sw_make_gate(sk, st, rule);
 	if (!gated)
 		return SW_REASON_TABLE_FULL;
-	sw_gate_begin(&gated->gate, rule->action, rule->flags, st->flow.asked_port,
-		      rule->tls_version);
 	sw_gate_meet(&gated->gate, ctx->rcv_nxt, ctx->snd_nxt);
 	st->flow.state = SW_FLOW_START;
 	SW_WRITE_ONCE(st->gated, SW_GATED);

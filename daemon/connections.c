@@ -15,7 +15,7 @@
 #define EVENTS_EVERY 64
 
 struct list {
-	struct sw_flow_entry *entries;
+	struct sw_flow *entries;
 	size_t n;
 	struct sw_traffic *traffic;
 	size_t n_traffic;
@@ -37,8 +37,8 @@ static void end_texts(struct sw_caller *caller)
 
 static int live_then_newest(const void *a, const void *b)
 {
-	const struct sw_flow *left = &((const struct sw_flow_entry *)a)->flow;
-	const struct sw_flow *right = &((const struct sw_flow_entry *)b)->flow;
+	const struct sw_flow *left = a;
+	const struct sw_flow *right = b;
 
 	if (!left->ended_ns != !right->ended_ns)
 		return left->ended_ns ? 1 : -1;
@@ -55,13 +55,13 @@ static int read_list(struct sw_daemon *daemon, struct list *list, struct sw_faul
 	if (sw_connections_traffic(&list->traffic, &list->n_traffic, fault) < 0)
 		return -1;
 	for (size_t i = 0; i < list->n; i++) {
-		struct sw_flow_entry *entry = &list->entries[i];
+		struct sw_flow *entry = &list->entries[i];
 
 		/* Its end may have come between the two look-ups. */
-		if (!entry->flow.ended_ns &&
+		if (!entry->ended_ns &&
 		    !sw_traffic_find(list->traffic, list->n_traffic, entry->cookie))
-			sw_kernel_flow(daemon->kernel, entry->cookie, &entry->flow);
-		end_texts(&entry->flow.caller);
+			sw_kernel_flow(daemon->kernel, entry->cookie, entry);
+		end_texts(&entry->caller);
 	}
 	if (list->n)
 		qsort(list->entries, list->n, sizeof(*list->entries), live_then_newest);
@@ -69,18 +69,17 @@ static int read_list(struct sw_daemon *daemon, struct list *list, struct sw_faul
 }
 
 static json_t *flow_json(struct sw_daemon *daemon, const struct list *list,
-			 const struct sw_flow_entry *entry)
+			 const struct sw_flow *flow)
 {
-	const struct sw_flow *flow = &entry->flow;
 	char cipher[SW_INSPECT_CIPHER] = "";
 	struct sw_flow_about about = {
 		.now_ns = sw_now_ns(CLOCK_BOOTTIME),
-		.facts = sw_flows_find(daemon->flows, entry->cookie),
+		.facts = sw_flows_find(daemon->flows, flow->cookie),
 		.rule = sw_slots_rule(&daemon->slots, flow->generation, flow->rule),
 		.user = sw_names_user(daemon->names, flow->caller.uid),
 		.group = sw_names_group(daemon->names, flow->caller.gid),
 		.cipher = cipher,
-		.traffic = sw_traffic_find(list->traffic, list->n_traffic, entry->cookie),
+		.traffic = sw_traffic_find(list->traffic, list->n_traffic, flow->cookie),
 	};
 
 	about.boot_ns = sw_now_ns(CLOCK_REALTIME) - about.now_ns;
@@ -130,7 +129,7 @@ static size_t merge(struct sw_daemon *daemon, const struct list *list, const jso
 	for (size_t i = 0; i < total; i++) {
 		json_t *next = json_array_get(edge, edge_at);
 		bool from_edge = next && (host_at == list->n ||
-					  edge_first(next, &list->entries[host_at].flow, now_ns));
+					  edge_first(next, &list->entries[host_at], now_ns));
 
 		/* A long list takes a while, and no violation is to wait for it. */
 		if (i % EVENTS_EVERY == 0)

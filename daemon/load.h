@@ -163,10 +163,6 @@ int sw_kernel_samples_wipe(struct sw_kernel *kernel);
 
 /* The map `flows`: one entry (-ENOENT: none), or all of them, malloc'ed. 0 or -errno. */
 int sw_kernel_flow(struct sw_kernel *kernel, uint64_t cookie, struct sw_flow *flow);
-struct sw_flow_entry {
-	uint64_t cookie;
-	struct sw_flow flow;
-};
-int sw_kernel_flows(struct sw_kernel *kernel, struct sw_flow_entry **entries, size_t *n);
+int sw_kernel_flows(struct sw_kernel *kernel, struct sw_flow **flows, size_t *n);
 
 #endif

@@ -126,61 +126,60 @@ int sw_kernel_flow(struct sw_kernel *kernel, uint64_t cookie, struct sw_flow *fl
 
 static int by_cookie(const void *a, const void *b)
 {
-	const struct sw_flow_entry *first = a, *second = b;
+	const struct sw_flow *first = a, *second = b;
 
 	return (first->cookie > second->cookie) - (first->cookie < second->cookie);
 }
 
 /* Sorts them; of two with one cookie the first stays. Returns how many there are then. */
-static size_t unique_flows(struct sw_flow_entry *entries, size_t n)
+static size_t unique_flows(struct sw_flow *flows, size_t n)
 {
 	size_t kept = 0;
 
 	if (n)
-		qsort(entries, n, sizeof(*entries), by_cookie);
+		qsort(flows, n, sizeof(*flows), by_cookie);
 	for (size_t i = 0; i < n; i++)
-		if (!kept || entries[kept - 1].cookie != entries[i].cookie)
-			entries[kept++] = entries[i];
+		if (!kept || flows[kept - 1].cookie != flows[i].cookie)
+			flows[kept++] = flows[i];
 	return kept;
 }
 
-/* Copies those of a stretch of the map that are connections behind each other. */
-static int take_flows(struct sw_kernel *kernel, uint32_t *from, struct sw_flow_entry *entries,
-		      struct sw_flow stretch[static FLOWS_AT_ONCE], size_t *n)
+/* Reads a stretch of the map behind the first `n`, of which those stay that are connections. */
+static int read_flows(struct sw_kernel *kernel, uint32_t *from, struct sw_flow *flows, size_t *n)
 {
 	DECLARE_LIBBPF_OPTS(bpf_map_batch_opts, opts, .elem_flags = BPF_F_LOCK);
 	uint32_t keys[FLOWS_AT_ONCE], count = FLOWS_AT_ONCE, next;
+	const struct sw_flow *stretch = flows + *n;
 
 	if (bpf_map_lookup_batch(sw_map_fd(kernel, SW_MAP_FLOWS), *from ? from : NULL, &next, keys,
-				 stretch, &count, &opts) < 0 &&
+				 flows + *n, &count, &opts) < 0 &&
 	    errno != ENOENT)
 		return -errno;
 	for (uint32_t i = 0; i < count; i++)
 		if (stretch[i].cookie)
-			entries[(*n)++] = (struct sw_flow_entry){stretch[i].cookie, stretch[i]};
+			flows[(*n)++] = stretch[i];
 	*from = next;
 	return count < FLOWS_AT_ONCE ? 0 : 1;
 }
 
-int sw_kernel_flows(struct sw_kernel *kernel, struct sw_flow_entry **entries, size_t *n)
+int sw_kernel_flows(struct sw_kernel *kernel, struct sw_flow **flows, size_t *n)
 {
-	sw_autofree struct sw_flow *stretch = malloc(FLOWS_AT_ONCE * sizeof(*stretch));
-	sw_autofree struct sw_flow_entry *all = NULL;
+	sw_autofree struct sw_flow *all = NULL;
 	size_t count = 0;
 	uint32_t from = 0;
 	int more = 1;
 
 	while (more > 0 && from < SW_FLOWS_MAX) {
-		struct sw_flow_entry *grown = realloc(all, (count + FLOWS_AT_ONCE) * sizeof(*all));
+		struct sw_flow *grown = realloc(all, (count + FLOWS_AT_ONCE) * sizeof(*all));
 
-		if (!grown || !stretch)
+		if (!grown)
 			return -ENOMEM;
 		all = grown;
-		more = take_flows(kernel, &from, all, stretch, &count);
+		more = read_flows(kernel, &from, all, &count);
 	}
 	if (more < 0)
 		return more;
 	*n = unique_flows(all, count);
-	*entries = sw_take(all);
+	*flows = sw_take(all);
 	return 0;
 }

@@ -15,6 +15,7 @@
 
 #include "bpf/host.skel.h"
 #include "daemon/base.h"
+#include "tests/bench/pair.h"
 #include "tests/prog/fixture.h"
 #include "tests/prog/internal.h"
 #include "tests/prog/talk.h"
@@ -120,19 +121,6 @@ static struct figure measure(void (*traffic)(int listener), int listener, bool o
 	return figure;
 }
 
-static int by_size(const void *a, const void *b)
-{
-	double left = *(const double *)a, right = *(const double *)b;
-
-	return (left > right) - (left < right);
-}
-
-static double median(double *values, int n)
-{
-	qsort(values, (size_t)n, sizeof(*values), by_size);
-	return values[n / 2];
-}
-
 static void compare(const char *name, void (*traffic)(int listener), int listener, int rounds)
 {
 	static const char *const sides[SIDES] = {"egress", "ingress"};
@@ -150,8 +138,9 @@ static void compare(const char *name, void (*traffic)(int listener), int listene
 	}
 	for (int side = 0; side < SIDES; side++)
 		printf("%-12s %-8s off %6.1f ns, on %6.1f ns, ratio %.2f\n", name, sides[side],
-		       median(off[side], rounds), median(on[side], rounds),
-		       median(ratio[side], rounds));
+		       pair_quantile(off[side], (size_t)rounds, 0.5),
+		       pair_quantile(on[side], (size_t)rounds, 0.5),
+		       pair_quantile(ratio[side], (size_t)rounds, 0.5));
 }
 
 int main(int argc, char **argv)

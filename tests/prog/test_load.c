@@ -243,7 +243,7 @@ static void samples_and_flows(void **state)
 	struct sw_kernel *kernel autokernel = opened();
 	struct sw_image *image autoimage =
 		compiled("mode enforce\nhost {\nport 5871 { require tls implicit }\n}\n", NULL);
-	struct sw_flow_entry *entries sw_autofree = NULL;
+	struct sw_flow *entries sw_autofree = NULL;
 	size_t size = 1 << 18, page = (size_t)sysconf(_SC_PAGESIZE), n;
 	struct sw_fault fault = {};
 	int fd sw_autoclose = -1;
@@ -278,7 +278,7 @@ static void samples_and_flows(void **state)
 	assert_int_equal(sw_kernel_flows(kernel, &entries, &n), 0);
 	assert_int_equal(n, 2);
 	assert_int_equal(entries[1].cookie, cookie);
-	assert_memory_equal(&entries[1].flow.caller, &flow.caller, sizeof(flow.caller));
+	assert_memory_equal(&entries[1].caller, &flow.caller, sizeof(flow.caller));
 }
 
 int main(void)
