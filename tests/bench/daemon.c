@@ -10,6 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <bpf/bpf.h>
+
+#include "bpf/abi_edge.h"
 #include "daemon/base.h"
 #include "tests/bench/pair.h"
 #include "tests/bench/place.h"
@@ -17,6 +20,7 @@
 #define TABLE "daemon"
 #define RULES 256
 #define MILLION 1000000u
+#define FLOWS_AT_ONCE 4096u
 
 static int rounds = 3;
 
@@ -64,6 +68,48 @@ static void tell_memory(const char *row, double limit, pid_t pid)
 	};
 
 	pair_told(&told, values);
+}
+
+/* ---- a million connections through the edge ---- */
+
+/* Makes the `n` elements from `from` on connections in TLS. Their keys say where they lie; nobody's packets look for
+   them, the daemon reads them all. */
+static void fill_some(int flows, uint32_t from, uint32_t n)
+{
+	static struct sw_edge_flow values[FLOWS_AT_ONCE];
+	static uint32_t keys[FLOWS_AT_ONCE];
+	LIBBPF_OPTS(bpf_map_batch_opts, options);
+	uint32_t count = n;
+
+	for (uint32_t i = 0; i < n; i++) {
+		keys[i] = from + i;
+		values[i] = (struct sw_edge_flow){
+			.state = SW_EDGE_TLS,
+			.used = 1,
+			.tls = SW_TLS_STARTTLS,
+			.src_port = (uint16_t)(1024 + from),
+			.dst_port = 587,
+			.interface = 1,
+			.tls_version = 0x0304,
+			.cipher = 0x1301,
+		};
+		memcpy(values[i].src + 12, &keys[i], sizeof(keys[i]));
+	}
+	if (bpf_map_update_batch(flows, keys, values, &count, &options) < 0)
+		place_fail("edge_flows");
+}
+
+/* The whole table, and each command that reads it. */
+static void fill_flows(void)
+{
+	int flows sw_autoclose = bpf_obj_get(place_path("bpf/pin/edge_flows"));
+
+	if (flows < 0)
+		place_fail("edge_flows");
+	for (uint32_t i = 0; i < SW_EDGE_FLOWS_DEFAULT; i += FLOWS_AT_ONCE)
+		fill_some(flows, i, FLOWS_AT_ONCE);
+	place_command((const char *const[]){"flows", NULL});
+	place_command((const char *const[]){"status", NULL});
 }
 
 /* ---- start and restart ---- */
@@ -166,6 +212,9 @@ int main(int argc, char **argv)
 	pid = place_daemon(NULL, NULL);
 	sleep(2);
 	tell_memory("memory, a million prefixes, room for a million flows at the edge", 200, pid);
+	fill_flows();
+	tell_memory("memory, a million prefixes, a million flows at the edge, listed once", 200,
+		    pid);
 	tell("restart with a million prefixes until ready", "ms",
 	     "somebody connects all the time: each connect was refused", 200, median_ms(restart));
 	tell_connects();
