@@ -22,7 +22,7 @@
 
 #include "bpf/vocabulary.h"
 
-#define SW_ABI_VERSION 5
+#define SW_ABI_VERSION 6
 
 #define SW_RULES_MAX 256 /* rules in a policy */
 #define SW_ROWS_MAX 512  /* rows: a rule has one for each alternative its lists need */

@@ -48,9 +48,9 @@ static __noinline int sw_refuse_knock(struct bpf_sock *sk, const struct sw_packe
 
 	__builtin_memcpy(report.src, packet->src, sizeof(report.src));
 	__builtin_memcpy(report.dst, packet->dst, sizeof(report.dst));
-	sw_count(SW_COUNT_SERVE_CONNECT);
-	sw_count(SW_COUNT_SERVE_REFUSED);
-	sw_count(SW_COUNT_SERVE_DROPPED);
+	sw_tally(SW_COUNT_SERVE_CONNECT);
+	sw_tally(SW_COUNT_SERVE_REFUSED);
+	sw_tally(SW_COUNT_SERVE_DROPPED);
 	if (rule < SW_RULES_MAX)
 		sw_hit(slot, rule);
 	sw_report_knock(sk, &report, at->cgroup_id);
@@ -73,13 +73,13 @@ static __noinline int sw_knock(struct __sk_buff *skb, struct bpf_sock *sk, const
 	sw_walk_headers(skb, packet);
 	if (packet->verdict != SW_PARSE_TCP)
 		return sw_rows_enforced(policy,
-					sw_rows_of_id(slot, SW_DIM_PORT, SW_SERVE_PORT_ID(port)))
+					sw_rows_of(slot, SW_DIM_PORT, SW_SERVE_PORT_ID(port)))
 			       ? SW_SKB_DROP
 			       : SW_SKB_PASS;
 	syn = (packet->tcp_flags & (SW_TCP_SYN | SW_TCP_ACK)) == SW_TCP_SYN;
 	if (!syn && packet->at >= skb->len)
 		return SW_SKB_PASS;
-	rule = sw_serve_rule(work, policy, slot << 16 | port, packet->src, packet->dst);
+	rule = sw_serve_rule(policy, slot, port);
 	action = sw_serve_action(policy, rule, &flags);
 	if (flags & SW_RULE_AUDIT || action == SW_ACTION_ALLOW || action == SW_ACTION_AUDIT)
 		return SW_SKB_PASS;
@@ -87,7 +87,7 @@ static __noinline int sw_knock(struct __sk_buff *skb, struct bpf_sock *sk, const
 		return sw_refuse_knock(sk, packet, at, slot, rule);
 	if (packet->at >= skb->len)
 		return SW_SKB_PASS;
-	sw_count(SW_COUNT_SERVE_HELD);
+	sw_tally(SW_COUNT_SERVE_HELD);
 	return SW_SKB_DROP;
 }
 
@@ -110,7 +110,7 @@ SW_INLINE int sw_served_packet(struct __sk_buff *skb, struct bpf_sock *sk, const
 	if (arrives && (sk->state == SW_TCP_LISTEN || sk->state == SW_TCP_SYN_RECV))
 		return sw_knock(skb, sk, at, slot);
 	if (!st && sw_is_unremembered(sk)) {
-		sw_count(SW_COUNT_SERVE_DROPPED);
+		sw_tally(SW_COUNT_SERVE_DROPPED);
 		return sw_drop_payload(skb);
 	}
 	return SW_NOT_SERVED; /* older than the policy, or a connection that this machine made */

@@ -121,7 +121,7 @@ SW_INLINE void sw_note_existing(struct bpf_sock *sk, __u32 port)
 		return;
 	st->port = port;
 	SW_WRITE_ONCE(st->state, SW_SOCK_EXISTING);
-	sw_count(SW_COUNT_EXISTING);
+	sw_tally(SW_COUNT_EXISTING);
 }
 
 /*
@@ -166,7 +166,7 @@ SW_INLINE int sw_refuse_packet(const struct sw_out *out, const struct sw_packet 
 	__builtin_memcpy(report.src, packet->src, sizeof(report.src));
 	__builtin_memcpy(report.dst, packet->dst, sizeof(report.dst));
 	report.family = packet->ether == SW_ETHER_IPV6 ? 6 : 4;
-	sw_count(enforced ? SW_COUNT_PACKET_DROPPED : SW_COUNT_AUDITED);
+	sw_tally(enforced ? SW_COUNT_PACKET_DROPPED : SW_COUNT_AUDITED);
 	sw_report_packet(out, &report);
 	return enforced ? SW_SKB_DROP : SW_SKB_PASS;
 }

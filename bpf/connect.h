@@ -77,15 +77,15 @@ SW_INLINE int sw_refuse(void)
 SW_INLINE void sw_count_decision(const struct sw_decision *decision)
 {
 	if (decision->reason == SW_REASON_UNIDENTIFIED)
-		sw_count(SW_COUNT_UNIDENTIFIED);
+		sw_tally(SW_COUNT_UNIDENTIFIED);
 	if (decision->refuse || decision->verdict == SW_VERDICT_REJECT)
-		sw_count(SW_COUNT_REFUSED); /* also those that are sent to where they are told so */
+		sw_tally(SW_COUNT_REFUSED); /* also those that are sent to where they are told so */
 	else if (decision->verdict == SW_VERDICT_REDIRECT)
-		sw_count(SW_COUNT_REDIRECTED);
+		sw_tally(SW_COUNT_REDIRECTED);
 	else if (decision->verdict == SW_VERDICT_AUDIT && decision->reason)
-		sw_count(SW_COUNT_AUDITED);
+		sw_tally(SW_COUNT_AUDITED);
 	else
-		sw_count(SW_COUNT_ALLOWED);
+		sw_tally(SW_COUNT_ALLOWED);
 }
 
 /*
@@ -178,9 +178,9 @@ SW_INLINE int sw_connect_guarded(struct bpf_sock_addr *ctx, int socket6, struct 
 {
 	struct sw_report report = {
 		.kind = SW_EVENT_CONNECT, .dst_port = port, .rule = SW_RULE_NONE};
-	struct sw_decision decision;
+	struct sw_decision decision = {};
 
-	sw_count(SW_COUNT_CONNECT);
+	sw_tally(SW_COUNT_CONNECT);
 	if (!ctx->sk)
 		return sw_refuse(); /* a connect without a socket: none is known to exist */
 	report.generation = call->policy->generation;

@@ -23,16 +23,22 @@ struct sw_call {
 	__u32 ipv4;
 };
 
-SW_INLINE const struct sw_vec *sw_rows_of_name(__u32 slot, const void *name)
+static __noinline const struct sw_vec *sw_rows_of_name(__u32 slot, const void *name)
 {
 	void *inner = bpf_map_lookup_elem(&names, &slot);
 
 	return inner ? bpf_map_lookup_elem(inner, name) : 0;
 }
 
+/* Its two look-ups in one place. */
+static __noinline const struct sw_vec *sw_rows_of(__u32 slot, __u32 dim, __u32 id)
+{
+	return sw_rows_of_id(slot, dim, id);
+}
+
 SW_INLINE const struct sw_vec *sw_rows_of_port(__u32 slot, __u16 port)
 {
-	return sw_rows_of_id(slot, SW_DIM_PORT, port); /* scope host is 0 */
+	return sw_rows_of(slot, SW_DIM_PORT, port); /* scope host is 0 */
 }
 
 /* ---- what each dimension finds; NULL: nothing ---- */
@@ -43,7 +49,7 @@ static long sw_group_step(__u32 index, struct sw_call *call)
 	__u32 gid = 0;
 
 	bpf_probe_read_kernel(&gid, sizeof(gid), &groups->gid[index]);
-	sw_vec_or(&call->scratch->groups, sw_rows_of_id(call->slot, SW_DIM_GROUP, gid));
+	sw_vec_or(&call->scratch->groups, sw_rows_of(call->slot, SW_DIM_GROUP, gid));
 	return 0;
 }
 
@@ -57,7 +63,7 @@ SW_INLINE int sw_find_groups(struct sw_call *call)
 	__builtin_memset(&scratch->groups, 0, sizeof(scratch->groups));
 	if (!groups)
 		return 0;
-	sw_vec_or(&scratch->groups, sw_rows_of_id(call->slot, SW_DIM_GROUP, scratch->caller.gid));
+	sw_vec_or(&scratch->groups, sw_rows_of(call->slot, SW_DIM_GROUP, scratch->caller.gid));
 	n = BPF_CORE_READ(groups, ngroups);
 	if (n > SW_GROUPS_MAX) {
 		scratch->caller.flags |= SW_CALLER_GROUPS_MANY;
@@ -175,7 +181,7 @@ SW_INLINE const struct sw_vec *sw_find(struct sw_call *call, __u32 dim, int *dec
 	*decided = 1;
 	switch (dim) {
 	case SW_DIM_USER:
-		return sw_rows_of_id(call->slot, SW_DIM_USER, scratch->caller.uid);
+		return sw_rows_of(call->slot, SW_DIM_USER, scratch->caller.uid);
 	case SW_DIM_GROUP:
 		*decided = sw_find_groups(call);
 		return &scratch->groups;
@@ -195,11 +201,29 @@ SW_INLINE const struct sw_vec *sw_find(struct sw_call *call, __u32 dim, int *dec
 	}
 }
 
+#define SW_UNDECIDED 0x100 /* in what sw_dim_give() is told of a dimension */
+
+/* Two of match.h, which the verifier looks at once each by itself: in the loop below it would do so for each way
+   that leads there. */
+__noinline int sw_dim_next(struct sw_match *match, const struct sw_policy *policy)
+{
+	return match && policy ? sw_match_next(match, policy) : SW_DIM_MAX;
+}
+
+__noinline int sw_dim_give(struct sw_match *match, const struct sw_policy *policy, __u32 dim,
+			   const struct sw_vec *found, const struct sw_vec *more)
+{
+	if (match && policy)
+		sw_match_give(match, policy, dim & (SW_UNDECIDED - 1), found, more,
+			      !(dim & SW_UNDECIDED));
+	return 0;
+}
+
 /* Looks up what the first possible row asks about next. */
 static long sw_call_step(__u32 index, struct sw_call *call)
 {
 	struct sw_scratch *scratch = call->scratch;
-	__u32 dim = sw_match_next(&scratch->match, call->policy);
+	__u32 dim = sw_dim_next(&scratch->match, call->policy);
 	const struct sw_vec *found, *more = 0;
 	int decided;
 
@@ -209,7 +233,7 @@ static long sw_call_step(__u32 index, struct sw_call *call)
 	found = sw_find(call, dim, &decided);
 	if (dim == SW_DIM_DST)
 		more = sw_find_local(call);
-	sw_match_give(&scratch->match, call->policy, dim, found, more, decided);
+	sw_dim_give(&scratch->match, call->policy, decided ? dim : dim | SW_UNDECIDED, found, more);
 	return 0;
 }
 
@@ -238,6 +262,15 @@ SW_INLINE const struct sw_rule *sw_call_rule(const struct sw_call *call, __u32 r
 	return &call->policy->rules[index];
 }
 
+/* What the rule says, in memory: one case for what follows, not one for each answer. */
+__noinline int sw_judge(const struct sw_rule *rule, __u32 certain, __u32 ipv4,
+			struct sw_decision *decision)
+{
+	if (decision)
+		sw_decide(rule, certain, ipv4, decision);
+	return 0;
+}
+
 /* Which rule says what about the caller and the destination that the scratch holds? `rule`: its index. */
 SW_INLINE void sw_call_decide(struct sw_call *call, struct sw_decision *decision, __u32 *rule)
 {
@@ -246,7 +279,7 @@ SW_INLINE void sw_call_decide(struct sw_call *call, struct sw_decision *decision
 	sw_match_begin(&scratch->match, sw_rows_of_port(call->slot, scratch->asked_port));
 	bpf_loop(SW_DIM_MAX, sw_call_step, call, 0);
 	*rule = sw_match_rule(&scratch->match, call->policy);
-	sw_decide(sw_call_rule(call, *rule), scratch->match.certain, call->ipv4, decision);
+	sw_judge(sw_call_rule(call, *rule), scratch->match.certain, call->ipv4, decision);
 }
 
 #endif

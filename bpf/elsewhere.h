@@ -111,7 +111,7 @@ static __noinline void sw_report_elsewhere(struct __sk_buff *skb, struct bpf_soc
 	};
 	struct sw_scratch *scratch = sw_scratch_take();
 
-	sw_count(SW_COUNT_ELSEWHERE);
+	sw_tally(SW_COUNT_ELSEWHERE);
 	__builtin_memcpy(report.src, packet->src, sizeof(report.src));
 	__builtin_memcpy(report.dst, packet->dst, sizeof(report.dst));
 	if (scratch)

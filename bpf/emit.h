@@ -15,6 +15,17 @@
 #include "bpf/kernel.h"
 #include "bpf/maps_host.h"
 
+/*
+ * Counts. Not static, as what else in these headers needs nothing but memory and numbers: the verifier looks at such
+ * a function once by itself, and not again on each way that leads to it. And it copies a whole program for each
+ * look-up in it that it writes out in full, so a look-up is better made in one place.
+ */
+__noinline int sw_tally(__u32 counter)
+{
+	sw_count(counter);
+	return 0;
+}
+
 #define SW_EVENTS_PER_SECOND 16 /* of one kind by one caller */
 
 /* What an event says beside who the caller is. Members as in struct sw_event. */
@@ -24,12 +35,13 @@ struct sw_report {
 	__u8 kind, verdict, reason, family;
 	__u16 rule;
 	__u16 src_port, dst_port, new_port;
+	__u32 reserved;
 	__u8 src[16], dst[16], new_dst[16];
 };
 
 /* The limiter's memory of this report and caller; NULL when there is no room for it. */
-static __noinline struct sw_limit *sw_limit_of(const struct sw_report *report,
-					       const struct sw_caller *caller)
+SW_INLINE struct sw_limit *sw_limit_of(const struct sw_report *report,
+				       const struct sw_caller *caller)
 {
 	struct sw_limit_key key = {
 		.generation = report->generation,
@@ -194,19 +206,21 @@ SW_INLINE __u64 sw_event_wakes(const struct sw_report *report)
 
 /* `caller`: NULL: nobody is known. `st`: of the socket, for what is told of a connection that was let through; else
    NULL. Returns 0, or -1 when there was no room. */
-static __noinline int sw_emit_at(const struct sw_report *report, const struct sw_caller *caller,
-				 const struct sw_sock *st, struct sw_limit *limit, __u64 now)
+__noinline int sw_emit_at(const struct sw_report *report, const struct sw_caller *caller,
+			  const struct sw_sock *st, struct sw_limit *limit, __u64 now)
 {
 	struct sw_event *event;
 	__u32 suppressed = 0;
 
+	if (!report)
+		return -1;
 	if (limit)
 		suppressed = __sync_lock_test_and_set(&limit->suppressed, 0);
 	event = sw_event_reserve(caller);
 	if (!event) {
 		if (limit && suppressed)
 			__sync_fetch_and_add(&limit->suppressed, suppressed);
-		sw_count(SW_COUNT_LOST);
+		sw_tally(SW_COUNT_LOST);
 		return -1;
 	}
 	sw_event_fill(event, report, now, suppressed);
@@ -214,7 +228,7 @@ static __noinline int sw_emit_at(const struct sw_report *report, const struct sw
 		sw_event_gate(event, st);
 	if (st && report->kind == SW_EVENT_SESSION)
 		sw_event_session(event, st);
-	sw_count(SW_COUNT_EVENTS);
+	sw_tally(SW_COUNT_EVENTS);
 	bpf_ringbuf_submit(event, sw_event_wakes(report));
 	return 0;
 }
@@ -229,18 +243,22 @@ SW_INLINE int sw_emit_now(const struct sw_report *report, const struct sw_caller
  * Reports, unless the limiter holds it back. The cheap part of the caller is in `scratch`; the names are completed
  * here, as only what is reported needs them. It may be NULL: there was none, and the event tells the verdict alone.
  */
-SW_INLINE void sw_emit(const struct sw_report *report, struct sw_scratch *scratch, __u64 guarded)
+__noinline int sw_emit(const struct sw_report *report, struct sw_scratch *scratch, __u64 guarded)
 {
-	struct sw_limit *limit = sw_limit_of(report, scratch ? &scratch->caller : 0);
+	struct sw_limit *limit;
 
+	if (!report)
+		return -1;
+	limit = sw_limit_of(report, scratch ? &scratch->caller : 0);
 	if (limit && !sw_limit_permits(limit, bpf_ktime_get_coarse_ns())) {
 		__sync_fetch_and_add(&limit->suppressed, 1);
-		sw_count(SW_COUNT_SUPPRESSED);
-		return;
+		sw_tally(SW_COUNT_SUPPRESSED);
+		return 0;
 	}
 	if (scratch)
 		sw_identify_names(scratch, guarded);
-	sw_emit_at(report, scratch ? &scratch->caller : 0, 0, limit, bpf_ktime_get_boot_ns());
+	return sw_emit_at(report, scratch ? &scratch->caller : 0, 0, limit,
+			  bpf_ktime_get_boot_ns());
 }
 
 #endif

@@ -23,44 +23,52 @@ SW_INLINE int sw_flow_is_free(const struct sw_flow *flow, __u64 cookie)
  * the longest. Cookies are given out in order, so each round through the sets begins with another element: what
  * has ended stays for a round of all of them, and as a rule one element is looked at.
  */
-SW_INLINE void sw_flow_place(struct sw_flow *of)
+SW_INLINE __u32 sw_flow_place(const struct sw_flow *of)
 {
-	__u32 sets = SW_FLOWS_MAX / SW_FLOW_WAYS, first = (__u32)(of->cookie / sets);
+	__u32 element = 0, sets = SW_FLOWS_MAX / SW_FLOW_WAYS, first = (__u32)(of->cookie / sets);
 	__u32 set = (__u32)of->cookie % sets * SW_FLOW_WAYS;
 	__u64 least = ~0ull;
 
-#pragma unroll
+#pragma nounroll
 	for (__u32 way = 0; way < SW_FLOW_WAYS; way++) {
 		__u32 at = set + (first + way) % SW_FLOW_WAYS;
 		const struct sw_flow *flow = bpf_map_lookup_elem(&flows, &at);
 
 		if (!flow)
 			continue;
-		if (sw_flow_is_free(flow, of->cookie)) {
-			of->element = at + 1;
-			return;
-		}
+		if (sw_flow_is_free(flow, of->cookie))
+			return at + 1;
 		if (flow->changed_ns < least) {
 			least = flow->changed_ns;
-			of->element = at + 1;
+			element = at + 1;
 		}
 	}
+	return element;
+}
+
+/* 1 + the place of a connection; 0: another one has it now. Not static: looked at by the verifier once. */
+__noinline int sw_flow_element(const struct sw_flow *of)
+{
+	const struct sw_flow *there;
+	__u32 at;
+
+	if (!of)
+		return 0;
+	if (!of->element)
+		return sw_flow_place(of);
+	at = of->element - 1;
+	there = bpf_map_lookup_elem(&flows, &at);
+	return there && there->cookie == of->cookie ? of->element : 0;
 }
 
 /* In its place, unless another connection has that now. */
 SW_INLINE void sw_flow_store(struct sw_sock *st)
 {
-	__u32 at = st->flow.element - 1;
-	const struct sw_flow *there;
+	__u32 element = sw_flow_element(&st->flow), at = element - 1;
 
-	if (!st->flow.element) {
-		sw_flow_place(&st->flow);
-		at = st->flow.element - 1;
-	} else {
-		there = bpf_map_lookup_elem(&flows, &at);
-		if (there && there->cookie != st->flow.cookie)
-			return;
-	}
+	if (!element)
+		return;
+	st->flow.element = element;
 	bpf_map_update_elem(&flows, &at, &st->flow, BPF_F_LOCK);
 }
 
@@ -149,10 +157,15 @@ SW_INLINE __u64 sw_bytes_received(const struct bpf_sock_ops *ctx, struct bpf_soc
 }
 
 /* Each is a connection that was made and not a packet that somebody can repeat, so the limiter has no say. */
-static __noinline void sw_report_session(struct sw_sock *st)
+__noinline int sw_report_session(struct sw_sock *st)
 {
-	const struct sw_flow *flow = &st->flow;
-	struct sw_report report = {
+	const struct sw_flow *flow;
+	struct sw_report report;
+
+	if (!st || st->answered)
+		return 0;
+	flow = &st->flow;
+	report = (struct sw_report){
 		.generation = flow->generation,
 		.cookie = flow->cookie,
 		.kind = SW_EVENT_SESSION,
@@ -164,16 +177,15 @@ static __noinline void sw_report_session(struct sw_sock *st)
 		.dst_port = flow->asked_port,
 	};
 
-	if (st->answered)
-		return;
 	__builtin_memcpy(report.src, flow->src, sizeof(report.src));
 	__builtin_memcpy(report.dst, flow->asked, sizeof(report.dst));
 	if (st->redirected) {
 		__builtin_memcpy(report.new_dst, flow->dst, sizeof(report.new_dst));
 		report.new_port = flow->dst_port;
 	}
-	sw_count(SW_COUNT_SESSIONS);
+	sw_tally(SW_COUNT_SESSIONS);
 	sw_emit_now(&report, &flow->caller, st);
+	return 0;
 }
 
 /* Only sockets that asked for it are told about, ours and those of other programs. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * gated.h - packets of connections that the gate looks at: from a packet to one of the two halves of gate.h, and
- * what follows from its answer. Of a connection that this machine made the client's half is fed by egress and the
+ * gated.h - packets of connections that the gate looks at: from a packet to one of the two halves of gate.h. What
+ * follows from its answer: outcome.h. Of a connection that this machine made the client's half is fed by egress and the
  * server's by ingress; of one that it answers it is the other way round.
  *
  * Egress runs under the socket's lock, ingress before it is taken, so both may look at one connection
@@ -12,11 +12,9 @@
 #ifndef SW_GATED_H
 #define SW_GATED_H
 
-#include "bpf/emit.h"
-#include "bpf/flows.h"
 #include "bpf/kernel.h"
 #include "bpf/maps_host.h"
-#include "bpf/samples.h"
+#include "bpf/outcome.h"
 #include "bpf/segment.h"
 
 /* The client's half. Not static: looked at by the verifier once. */
@@ -58,134 +56,7 @@ __noinline int sw_gated_server(struct __sk_buff *skb, struct sw_gated *gated)
 				   : SW_GATE_PASS;
 }
 
-/* ---- what follows ---- */
-
-/* Connections that this machine made and those that it answers are counted apart. */
-SW_INLINE void sw_count_of(const struct sw_sock *st, __u32 made, __u32 served)
-{
-	sw_count(st->state == SW_SOCK_SERVED ? served : made);
-}
-
-SW_INLINE void sw_count_dropped(const struct sw_sock *st)
-{
-	sw_count_of(st, SW_COUNT_GATE_DROPPED, SW_COUNT_SERVE_DROPPED);
-}
-
-SW_INLINE void sw_count_held(const struct sw_sock *st)
-{
-	sw_count_of(st, SW_COUNT_GATE_HELD, SW_COUNT_SERVE_HELD);
-}
-
-/* Neither payload nor what can't be read; acknowledgements and ends may pass. */
-static __noinline int sw_drop_payload(struct __sk_buff *skb)
-{
-	struct sw_packet packet = {};
-
-	sw_walk_headers(skb, &packet);
-	return packet.verdict == SW_PARSE_TCP && packet.at == skb->len ? SW_SKB_PASS : SW_SKB_DROP;
-}
-
-SW_INLINE void sw_flow_changes(struct sw_sock *st, const struct sw_gate *gate, __u8 state)
-{
-	st->flow.state = state;
-	st->flow.tls = gate->tls;
-	st->flow.tls_version = gate->negotiated;
-	st->flow.cipher = gate->cipher;
-	st->flow.changed_ns = bpf_ktime_get_boot_ns();
-	/* The other direction may have condemned it meanwhile. */
-	if (SW_READ_ONCE(st->gated) == SW_CONDEMNED)
-		st->flow.state = SW_FLOW_CONDEMNED;
-	sw_flow_store(st);
-}
-
-/* Once; again where there was no room for it. The names were found when the connection was made, and the
-   limiter has no say: the daemon ends a connection for each. */
-static __noinline void sw_report_gate(struct sw_sock *st)
-{
-	struct sw_report report = {
-		.generation = st->flow.generation,
-		.cookie = st->flow.cookie,
-		.kind = st->state == SW_SOCK_SERVED ? SW_EVENT_SERVE : SW_EVENT_GATE,
-		.verdict = st->gated == SW_CONDEMNED ? SW_VERDICT_RESET : SW_VERDICT_AUDIT,
-		.reason = st->flow.reason,
-		.family = st->flow.family,
-		.rule = st->flow.rule,
-		.src_port = st->flow.src_port,
-		.dst_port = st->flow.asked_port,
-	};
-
-	if (__sync_lock_test_and_set(&st->told, 1))
-		return;
-	__builtin_memcpy(report.src, st->flow.src, sizeof(report.src));
-	__builtin_memcpy(report.dst, st->flow.asked, sizeof(report.dst));
-	if (sw_emit_now(&report, &st->flow.caller, st))
-		__sync_lock_test_and_set(&st->told, 0);
-}
-
-/* A packet of a condemned connection. When its program sends again, so is an event that was lost. */
-static __noinline int sw_condemned(struct __sk_buff *skb, struct sw_sock *st)
-{
-	int answer = sw_drop_payload(skb);
-
-	if (answer != SW_SKB_DROP)
-		return answer;
-	sw_count_dropped(st);
-	if (!SW_READ_ONCE(st->told))
-		sw_report_gate(st);
-	return answer;
-}
-
-/* Ends the gate of a connection that did what it must not. What becomes of the packet. */
-static __noinline int sw_gated_violation(struct bpf_sock *sk, struct sw_sock *st,
-					 struct sw_gated *gated, __u32 from_server)
-{
-	struct sw_gate *gate = &gated->gate;
-	int enforced = gate->enforced;
-	__u32 mark = enforced ? SW_CONDEMNED : SW_UNGATED;
-
-	if (__sync_val_compare_and_swap(&st->gated, SW_GATED, mark) != SW_GATED) {
-		if (SW_READ_ONCE(st->gated) != SW_CONDEMNED)
-			return SW_SKB_PASS;
-		sw_count_dropped(st);
-		return SW_SKB_DROP;
-	}
-	st->flow.reason = from_server ? gate->server_reason : gate->reason;
-	st->verb = from_server ? SW_VERB_NONE : gate->verb;
-	st->verb_length = from_server ? 0 : gate->verb_length;
-	st->mechanism = from_server ? SW_MECHANISM_NONE : gate->mechanism;
-	st->from_server = from_server;
-	st->interface = sk->bound_dev_if;
-	sw_flow_changes(st, gate, enforced ? SW_FLOW_CONDEMNED : SW_FLOW_RECORDED);
-	bpf_sk_storage_delete(&gates, sk);
-	if (enforced) {
-		sw_count_of(st, SW_COUNT_CONDEMNED, SW_COUNT_SERVE_CONDEMNED);
-		sw_count_dropped(st);
-	} else {
-		sw_count_of(st, SW_COUNT_AUDITED, SW_COUNT_SERVE_AUDITED);
-	}
-	sw_report_gate(st);
-	return enforced ? SW_SKB_DROP : SW_SKB_PASS;
-}
-
-/* The client half has come further: tells people and the reader of samples. */
-static __noinline void sw_gated_progress(struct bpf_sock *sk, struct sw_sock *st,
-					 struct sw_gated *gated, __u32 state)
-{
-	struct sw_gate *gate = &gated->gate;
-	__u32 over = state == SW_FLOW_TLS || state == SW_FLOW_RECORDED || state == SW_FLOW_UNREAD;
-
-	if (over && __sync_val_compare_and_swap(&st->gated, SW_GATED, SW_UNGATED) != SW_GATED)
-		return;
-	sw_flow_changes(st, gate, state);
-	if (state == SW_FLOW_HELLO_SENT)
-		sw_sample_client(gate, st->flow.cookie);
-	if (state == SW_FLOW_TLS) {
-		sw_count_of(st, SW_COUNT_TLS, SW_COUNT_SERVE_TLS);
-		sw_sample_server(gate, st->flow.cookie);
-	}
-	if (over)
-		bpf_sk_storage_delete(&gates, sk);
-}
+/* ---- what the answer means ---- */
 
 /* A packet whose half somebody else looks at. Where nothing is enforced nothing is dropped either: it
    passes, and the gate ends at the bytes that it missed. */
@@ -238,7 +109,7 @@ static __noinline int sw_gated_from_client(struct __sk_buff *skb, struct bpf_soc
 	answer = sw_gated_client(skb, gated);
 	if (answer == SW_GATE_HOLD)
 		answer = sw_ahead(sk, &gated->gate, 0, arrives);
-	state = sw_gate_state(&gated->gate);
+	state = sw_gated_state(gated);
 	__sync_lock_test_and_set(&gated->client.busy, 0);
 	if (answer == SW_GATE_VIOLATION)
 		return sw_gated_violation(sk, st, gated, !gated->gate.reason);

@@ -67,16 +67,22 @@ SW_INLINE void sw_identify_server(struct sw_scratch *scratch, const void *sk)
 /*
  * The task that runs now, without names. 0, or -1 when it is a kernel thread, which acts for somebody
  * else. Threads of io_uring share the process's memory and credentials, so they count as the process.
+ *
+ * Not static: the verifier looks at it once by itself. For each pointer that it sees read from a task it searches
+ * all types of the kernel by name, which takes as long as a thousand other instructions.
  */
-SW_INLINE int sw_identify_task(struct sw_scratch *scratch)
+__noinline int sw_identify_task(struct sw_scratch *scratch)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct sw_caller *caller = &scratch->caller;
 	struct mm_struct *mm = task->mm;
 	struct file *file = mm ? mm->exe_file : 0;
 	const struct cred *cred = task->cred;
+	struct sw_caller *caller;
 	struct cgroup *cgroup;
 
+	if (!scratch)
+		return -1;
+	caller = &scratch->caller;
 	bpf_probe_read_kernel(caller->comm, sizeof(caller->comm), &task->comm);
 	caller->pid = task->tgid;
 	if (task->flags & SW_PF_KTHREAD || !file || !cred)
@@ -85,6 +91,7 @@ SW_INLINE int sw_identify_task(struct sw_scratch *scratch)
 	caller->gid = cred->egid.val;
 	scratch->file_at = (unsigned long)file;
 	scratch->groups_at = (unsigned long)cred->group_info;
+	scratch->pid_at = (unsigned long)task->thread_pid;
 	cgroup = task->cgroups->dfl_cgrp;
 	scratch->cgroup_at = (unsigned long)cgroup;
 	caller->cgroup_id = cgroup->kn->id;
@@ -178,11 +185,11 @@ static long sw_walk_step(__u32 index, struct sw_walk *walk)
 }
 
 /* Pid 1: in its mount namespace and below its root the names of a policy have their meaning. */
-SW_INLINE struct task_struct *sw_host_task(void)
+SW_INLINE struct task_struct *sw_host_task(const struct sw_scratch *scratch)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct pid *pid = (struct pid *)(unsigned long)scratch->pid_at;
 
-	return BPF_CORE_READ(task->thread_pid, numbers[0].ns, child_reaper);
+	return BPF_CORE_READ(pid, numbers[0].ns, child_reaper);
 }
 
 /*
@@ -201,7 +208,7 @@ SW_INLINE struct task_struct *sw_host_task(void)
 SW_INLINE void sw_walk_begin(struct sw_scratch *scratch, struct file *file)
 {
 	struct vfsmount *vfsmount = file->f_path.mnt;
-	struct task_struct *host = sw_host_task();
+	struct task_struct *host = sw_host_task(scratch);
 	struct mount *mount;
 
 	mount = (struct mount *)(sw_number(scratch, vfsmount) -

@@ -80,6 +80,7 @@ struct sw_scratch {
 	/* Addresses of kernel objects behind the caller. */
 	__u64 file_at;   /* struct file of the executable; 0: a worker, or unknown */
 	__u64 groups_at; /* struct group_info; 0: unknown */
+	__u64 pid_at;    /* struct pid of the caller, where there is a file */
 	__u64 cgroup_at; /* struct cgroup */
 	struct sw_caller caller;
 	/* Whose path is in caller.cgroup: what the last decision left is of use to the next one of that cgroup, as

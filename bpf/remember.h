@@ -11,13 +11,11 @@
 #include "bpf/maps_host.h"
 #include "bpf/subflow.h"
 
-/* Nothing of what an earlier connect of this socket left may be taken for this one's. */
-SW_INLINE void sw_sock_begin(struct bpf_sock *sk, struct sw_sock *st, __u64 generation)
+/* Not static, as sw_sock_note(): the verifier looks at it once by itself. */
+__noinline int sw_sock_clear(struct sw_sock *st, __u64 generation)
 {
-	SW_WRITE_ONCE(st->state, SW_SOCK_UNKNOWN);
-	if (st->gated)
-		bpf_sk_storage_delete(&gates, sk);
-	SW_WRITE_ONCE(st->gated, SW_UNGATED);
+	if (!st)
+		return -1;
 	st->flow.opened_ns = 0;
 	st->flow.served = 0;
 	st->flow.generation = generation;
@@ -27,6 +25,17 @@ SW_INLINE void sw_sock_begin(struct bpf_sock *sk, struct sw_sock *st, __u64 gene
 	st->to_local = 0;
 	st->existing = 0;
 	st->told = 0;
+	return 0;
+}
+
+/* Nothing of what an earlier connect of this socket left may be taken for this one's. */
+SW_INLINE void sw_sock_begin(struct bpf_sock *sk, struct sw_sock *st, __u64 generation)
+{
+	SW_WRITE_ONCE(st->state, SW_SOCK_UNKNOWN);
+	if (st->gated)
+		bpf_sk_storage_delete(&gates, sk);
+	SW_WRITE_ONCE(st->gated, SW_UNGATED);
+	sw_sock_clear(st, generation);
 }
 
 /* A gate as the rule wants it; it is not asked before st->gated says so. NULL: no memory. */
@@ -67,18 +76,27 @@ SW_INLINE void sw_let_through(struct bpf_sock *sk, struct sw_sock *st, const str
 		sw_decide_refuse(decision, SW_VERDICT_REJECT, reason);
 }
 
+__noinline int sw_sock_note(struct sw_sock *st, const struct sw_report *report,
+			    const struct sw_scratch *scratch)
+{
+	if (!st || !report || !scratch)
+		return -1;
+	__builtin_memcpy(&st->flow.caller, &scratch->caller, sizeof(st->flow.caller));
+	st->flow.cookie = report->cookie;
+	st->flow.rule = report->rule;
+	__builtin_memcpy(st->flow.asked, report->dst, sizeof(st->flow.asked));
+	__builtin_memcpy(st->flow.dst, report->dst, sizeof(st->flow.dst));
+	st->flow.asked_port = st->port = report->dst_port;
+	return 0;
+}
+
 /* What is asked for, and who asks. */
 SW_INLINE void sw_sock_remember(struct bpf_sock *sk, struct sw_sock *st,
 				const struct sw_report *report, struct sw_call *call)
 {
 	sw_sock_begin(sk, st, report->generation);
 	sw_identify_names(call->scratch, call->guarded);
-	__builtin_memcpy(&st->flow.caller, &call->scratch->caller, sizeof(st->flow.caller));
-	st->flow.cookie = report->cookie;
-	st->flow.rule = report->rule;
-	__builtin_memcpy(st->flow.asked, report->dst, sizeof(st->flow.asked));
-	__builtin_memcpy(st->flow.dst, report->dst, sizeof(st->flow.dst));
-	st->flow.asked_port = st->port = report->dst_port;
+	sw_sock_note(st, report, call->scratch);
 }
 
 #endif

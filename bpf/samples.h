@@ -12,7 +12,7 @@
 
 SW_INLINE void sw_sample_count(long error)
 {
-	sw_count(error ? SW_COUNT_SAMPLES_LOST : SW_COUNT_SAMPLES);
+	sw_tally(error ? SW_COUNT_SAMPLES_LOST : SW_COUNT_SAMPLES);
 }
 
 /*

@@ -18,20 +18,29 @@ SW_INLINE void sw_caller_clear(struct sw_scratch *scratch)
 	scratch->file_at = scratch->groups_at = scratch->cgroup_at = 0;
 }
 
-/* The first that is free; NULL: none. Whoever takes one gives it back by sw_scratch_leave(), on each way out. */
-static __noinline __attribute__((unused)) struct sw_scratch *sw_scratch_take(void)
+/* Takes the first that is free and tells its number; SW_SCRATCHES: none is. Not static: looked at by the verifier
+   once. */
+__noinline int sw_scratch_search(void)
 {
 	struct sw_scratch *scratch;
+	__u32 at;
 
-#pragma unroll
+#pragma nounroll
 	for (__u32 i = 0; i < SW_SCRATCHES; i++) {
-		__u32 at = i;
-
+		at = i;
 		scratch = bpf_map_lookup_elem(&scratches, &at);
 		if (scratch && !__sync_lock_test_and_set(&scratch->busy, 1))
-			return scratch;
+			return i;
 	}
-	return 0;
+	return SW_SCRATCHES;
+}
+
+/* NULL: none is free. Whoever takes one gives it back by sw_scratch_leave(), on each way out. */
+SW_INLINE struct sw_scratch *sw_scratch_take(void)
+{
+	__u32 at = sw_scratch_search();
+
+	return bpf_map_lookup_elem(&scratches, &at);
 }
 
 SW_INLINE void sw_scratch_leave(struct sw_scratch *scratch)

@@ -19,23 +19,21 @@
 #include "bpf/remember.h"
 #include "bpf/subflow.h"
 
-/* Which rule says what of a client: its index, or SW_RULE_NONE. `slot_port` is slot << 16 | port. */
-static __noinline __u32 sw_serve_rule(struct sw_serve_work *work, const struct sw_policy *policy,
-				      __u32 slot_port, const __u8 *src, const __u8 *dst)
+/* Which rule says what of the client whose addresses are in `serve_work`: its index, or SW_RULE_NONE. Not static:
+   looked at by the verifier once. */
+__noinline int sw_serve_rule(const struct sw_policy *policy, __u32 slot, __u32 port)
 {
-	struct sw_ask ask = {
-		.to = &work->lookup,
-		.policy = policy,
-		.slot = slot_port >> 16,
-		.ipv6 = !sw_addr_is_ipv4(dst),
-	};
-	const struct sw_vec *rows =
-		sw_rows_of_id(ask.slot, SW_DIM_PORT, SW_SERVE_PORT_ID(slot_port & 0xffff));
+	__u32 zero = 0;
+	struct sw_serve_work *work = bpf_map_lookup_elem(&serve_work, &zero);
+	const struct sw_vec *rows = sw_rows_of(slot, SW_DIM_PORT, SW_SERVE_PORT_ID(port));
+	struct sw_ask ask = {.policy = policy, .slot = slot};
 
-	if (!rows)
+	if (!work || !policy || !rows)
 		return SW_RULE_NONE;
+	ask.to = &work->lookup;
+	ask.ipv6 = !sw_addr_is_ipv4(work->packet.dst);
 	__builtin_memcpy(&work->lookup.rows, rows, sizeof(*rows));
-	return sw_lookup_rule(&ask, src, dst, 1);
+	return sw_lookup_rule(&ask, work->packet.src, work->packet.dst, 1);
 }
 
 /* What a rule does, of the policy; where there is none: it refuses. */
@@ -103,16 +101,16 @@ static __noinline void sw_served_no_memory(struct bpf_sock_ops *ctx, struct sw_r
 					   __u32 action, __u32 flags)
 {
 	if (action == SW_ACTION_ALLOW || action == SW_ACTION_AUDIT) {
-		sw_count(SW_COUNT_SERVE_ALLOWED);
+		sw_tally(SW_COUNT_SERVE_ALLOWED);
 		return;
 	}
 	report->reason = SW_REASON_TABLE_FULL;
 	report->verdict = SW_VERDICT_AUDIT;
 	if (flags & SW_RULE_AUDIT) {
-		sw_count(SW_COUNT_SERVE_AUDITED);
+		sw_tally(SW_COUNT_SERVE_AUDITED);
 	} else {
 		report->verdict = SW_VERDICT_RESET;
-		sw_count(SW_COUNT_SERVE_REFUSED);
+		sw_tally(SW_COUNT_SERVE_REFUSED);
 		bpf_sock_ops_cb_flags_set(ctx, SW_UNREMEMBERED);
 	}
 	sw_emit_now(report, 0, 0);
@@ -204,10 +202,10 @@ static __noinline void sw_served_act(struct sw_sock *st, __u32 reason, __u32 rec
 	SW_WRITE_ONCE(st->state, SW_SOCK_SERVED);
 	sw_flow_store(st);
 	if (!reason) {
-		sw_count(SW_COUNT_SERVE_ALLOWED);
+		sw_tally(SW_COUNT_SERVE_ALLOWED);
 		return;
 	}
-	sw_count(recorded ? SW_COUNT_SERVE_AUDITED : SW_COUNT_SERVE_REFUSED);
+	sw_tally(recorded ? SW_COUNT_SERVE_AUDITED : SW_COUNT_SERVE_REFUSED);
 	sw_report_gate(st);
 }
 
@@ -225,12 +223,13 @@ static __noinline void sw_served_guarded(struct bpf_sock_ops *ctx, const struct 
 	work = bpf_map_lookup_elem(&serve_work, &zero);
 	if (!work || !sk)
 		return;
-	sw_count(SW_COUNT_SERVE_CONNECT);
+	sw_tally(SW_COUNT_SERVE_CONNECT);
 	report.generation = policy->generation;
 	report.cookie = bpf_get_socket_cookie(ctx);
 	sw_served_ends(ctx, &report);
-	report.rule =
-		sw_serve_rule(work, policy, slot << 16 | report.dst_port, report.src, report.dst);
+	__builtin_memcpy(work->packet.src, report.src, sizeof(report.src));
+	__builtin_memcpy(work->packet.dst, report.dst, sizeof(report.dst));
+	report.rule = sw_serve_rule(policy, slot, report.dst_port);
 	action = sw_serve_action(policy, report.rule, &flags);
 	if (report.rule < SW_RULES_MAX)
 		sw_hit(slot, report.rule);
