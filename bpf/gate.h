@@ -210,20 +210,6 @@ SW_GATE_INLINE void sw_gate_begin(struct sw_gate *gate, __u8 action, __u8 flags,
 	gate->hard = 1;
 }
 
-/*
- * A connection that a client made to this machine, met when its handshake is over: the numbers of the first byte
- * that each side has to send. From now on the client's packets are what anybody may have sent, whether TCP takes
- * them or not: a SYN among them says nothing. Bytes that TCP throws away are read all the same, which does no
- * harm: what is sent again under their numbers must be the same bytes.
- */
-SW_GATE_INLINE void sw_gate_meet(struct sw_gate *gate, __u32 client_next, __u32 server_next)
-{
-	gate->start = client_next;
-	gate->synced = SW_GATE_MET;
-	gate->server_next = server_next;
-	gate->server_synced = 1;
-}
-
 /* For people: how far it has come, enum sw_flow_state. */
 SW_GATE_INLINE __u8 sw_gate_state(const struct sw_gate *gate)
 {
@@ -257,6 +243,7 @@ SW_GATE_INLINE __u32 sw_gate_bounded(__u32 size)
 	return (less & (SW_GATE_CHUNK - 1)) + 1;
 }
 
+#include "bpf/gate_start.h"
 #include "bpf/gate_tls.h"
 #include "bpf/gate_verb.h"
 

@@ -17,16 +17,39 @@
 #include "bpf/outcome.h"
 #include "bpf/segment.h"
 
-/* The client's half. Not static: looked at by the verifier once. */
-__noinline int sw_gated_client(struct __sk_buff *skb, struct sw_gated *gated)
+/*
+ * A packet of a connection that has no gate yet. Without payload it only tells where the numbers of its side begin:
+ * 1. 0: the gate has to read it. Not static, as what follows: looked at by the verifier once.
+ */
+__noinline int sw_gated_early(struct __sk_buff *skb, struct sw_sock *st, __u32 server)
+{
+	struct sw_packet packet = {};
+
+	sw_walk_headers(skb, &packet);
+	if (!st || packet.verdict != SW_PARSE_TCP || packet.at != skb->len)
+		return 0;
+	if (packet.tcp_flags & SW_TCP_SYN && server)
+		sw_gate_start_server(&st->start, packet.seq, packet.ack,
+				     packet.tcp_flags & SW_TCP_ACK);
+	else if (packet.tcp_flags & SW_TCP_SYN)
+		sw_gate_start_client(&st->start, packet.seq);
+	return 1;
+}
+
+/* The client's half. */
+__noinline int sw_gated_client(struct __sk_buff *skb, struct sw_gated *gated,
+			       const struct sw_sock *st)
 {
 	struct sw_gate *gate;
 	struct sw_side *side;
 
-	if (!gated)
+	if (!gated || !st)
 		return SW_GATE_HOLD;
 	gate = &gated->gate;
 	side = &gated->client;
+	if (!side->open)
+		sw_gate_open_client(gate, &st->start);
+	side->open = 1;
 	if (sw_read_segment(skb, side)) {
 		/* One that comes from elsewhere TCP has not looked at: anybody may have sent it. */
 		if (gate->synced == SW_GATE_MET)
@@ -41,13 +64,17 @@ __noinline int sw_gated_client(struct __sk_buff *skb, struct sw_gated *gated)
 	return sw_gate_client(gate, skb, &side->segment);
 }
 
-__noinline int sw_gated_server(struct __sk_buff *skb, struct sw_gated *gated)
+__noinline int sw_gated_server(struct __sk_buff *skb, struct sw_gated *gated,
+			       const struct sw_sock *st)
 {
 	struct sw_side *side;
 
-	if (!gated)
+	if (!gated || !st)
 		return SW_GATE_HOLD;
 	side = &gated->server;
+	if (!side->open)
+		sw_gate_open_server(&gated->gate, &st->start);
+	side->open = 1;
 	if (sw_read_segment(skb, side)) {
 		SW_WRITE_ONCE(gated->gate.server_reason, SW_REASON_MALFORMED);
 		return SW_GATE_VIOLATION;
@@ -60,9 +87,9 @@ __noinline int sw_gated_server(struct __sk_buff *skb, struct sw_gated *gated)
 
 /* A packet whose half somebody else looks at. Where nothing is enforced nothing is dropped either: it
    passes, and the gate ends at the bytes that it missed. */
-SW_INLINE int sw_taken(const struct sw_sock *st, const struct sw_gated *gated)
+SW_INLINE int sw_taken(const struct sw_sock *st)
 {
-	if (!gated->gate.enforced)
+	if (!st->start.enforced)
 		return SW_SKB_PASS;
 	sw_count_held(st);
 	return SW_SKB_DROP;
@@ -91,6 +118,49 @@ SW_INLINE int sw_ahead(struct bpf_sock *sk, struct sw_gate *gate, int server, in
 
 /* ---- the halves ---- */
 
+/*
+ * The gate, made if need be. Only from SW_GATED does a connection come to another mark, which is set before the gate
+ * is deleted. So one that was made too late is seen by who made it, or deleted by who set the mark.
+ */
+static __noinline struct sw_gated *sw_gated_make(struct bpf_sock *sk, const struct sw_sock *st)
+{
+	struct sw_gated *gated;
+
+	gated = bpf_sk_storage_get(&gates, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!gated) /* the other direction was quicker */
+		gated = bpf_sk_storage_get(&gates, sk, 0, 0);
+	if (SW_READ_ONCE(st->gated) == SW_GATED)
+		return gated;
+	bpf_sk_storage_delete(&gates, sk);
+	return 0;
+}
+
+/* What looks at the packet; NULL: nothing has to, and `answer` is what becomes of it. */
+SW_INLINE struct sw_gated *sw_gated_of(struct __sk_buff *skb, struct bpf_sock *sk,
+				       struct sw_sock *st, int server, int *answer)
+{
+	struct sw_gated *gated = bpf_sk_storage_get(&gates, sk, 0, 0);
+
+	if (gated)
+		return gated;
+	*answer = SW_SKB_PASS;
+	if (SW_READ_ONCE(st->gated) == SW_GATED) {
+		if (sw_gated_early(skb, st, server))
+			return 0;
+		gated = sw_gated_make(sk, st);
+		if (gated)
+			return gated;
+		if (SW_READ_ONCE(st->gated) == SW_GATED) {
+			*answer = sw_gated_violation(sk, st, 0, 0);
+			return 0;
+		}
+	}
+	/* The other direction has just ended it. */
+	if (SW_READ_ONCE(st->gated))
+		*answer = SW_SKB_DROP;
+	return 0;
+}
+
 /* A packet that the client of a gated connection sends. `arrives`: this machine is the server. */
 static __noinline int sw_gated_from_client(struct __sk_buff *skb, struct bpf_sock *sk,
 					   struct sw_sock *st, int arrives)
@@ -101,12 +171,12 @@ static __noinline int sw_gated_from_client(struct __sk_buff *skb, struct bpf_soc
 
 	if (SW_READ_ONCE(st->gated) == SW_CONDEMNED)
 		return sw_condemned(skb, st);
-	gated = bpf_sk_storage_get(&gates, sk, 0, 0);
-	if (!gated) /* the other direction has just ended it */
-		return SW_READ_ONCE(st->gated) ? SW_SKB_DROP : SW_SKB_PASS;
+	gated = sw_gated_of(skb, sk, st, 0, &answer);
+	if (!gated)
+		return answer;
 	if (__sync_lock_test_and_set(&gated->client.busy, 1))
-		return sw_taken(st, gated);
-	answer = sw_gated_client(skb, gated);
+		return sw_taken(st);
+	answer = sw_gated_client(skb, gated, st);
 	if (answer == SW_GATE_HOLD)
 		answer = sw_ahead(sk, &gated->gate, 0, arrives);
 	state = sw_gated_state(gated);
@@ -130,12 +200,12 @@ static __noinline int sw_gated_from_server(struct __sk_buff *skb, struct bpf_soc
 
 	if (SW_READ_ONCE(st->gated) == SW_CONDEMNED)
 		return sw_condemned(skb, st);
-	gated = bpf_sk_storage_get(&gates, sk, 0, 0);
+	gated = sw_gated_of(skb, sk, st, 1, &answer);
 	if (!gated)
-		return SW_READ_ONCE(st->gated) ? SW_SKB_DROP : SW_SKB_PASS;
+		return answer;
 	if (__sync_lock_test_and_set(&gated->server.busy, 1))
-		return sw_taken(st, gated);
-	answer = sw_gated_server(skb, gated);
+		return sw_taken(st);
+	answer = sw_gated_server(skb, gated, st);
 	if (answer == SW_GATE_HOLD)
 		answer = sw_ahead(sk, &gated->gate, 1, arrives);
 	__sync_lock_test_and_set(&gated->server.busy, 0);

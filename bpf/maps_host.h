@@ -63,6 +63,8 @@ struct sw_sock {
 	/* Of the violation that an event tells. */
 	__u32 interface;
 	__u8 verb, verb_length, mechanism, from_server;
+	struct sw_gate_start
+		start;       /* of the gate, which is made when a byte comes for it to read */
 	struct sw_flow flow; /* what the map `flows` is given; the decision and who asked for it */
 };
 
@@ -138,6 +140,7 @@ struct {
 /* A packet of one direction, while the gate looks at it. */
 struct sw_side {
 	__u32 busy; /* somebody does so */
+	__u32 open; /* the half has what it begins with */
 	struct sw_packet packet;
 	struct sw_gate_segment segment;
 };
@@ -148,9 +151,9 @@ struct sw_gated {
 };
 
 /*
- * The gates of connections that are not yet in TLS. Made by connect and sockops, used by egress and ingress,
- * which delete it once the gate has done its work. No memory for it, or more than the socket may have
- * (net.core.optmem_max): connect() is refused, a client's connection condemned.
+ * The gates of connections that are not yet in TLS. Made by egress or ingress when the first byte comes: they are
+ * large, and many a connection sends none. Deleted once the gate has done its work. No memory for it, or more than
+ * the socket may have (net.core.optmem_max): the connection is condemned.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);

@@ -46,12 +46,14 @@ SW_INLINE int sw_drop_payload(struct __sk_buff *skb)
 /* Not static, as others below that need nothing of the socket: looked at by the verifier once. */
 __noinline int sw_flow_changes(struct sw_sock *st, const struct sw_gated *gated, __u32 state)
 {
-	if (!st || !gated)
+	if (!st)
 		return -1;
 	st->flow.state = state;
-	st->flow.tls = gated->gate.tls;
-	st->flow.tls_version = gated->gate.negotiated;
-	st->flow.cipher = gated->gate.cipher;
+	if (gated) {
+		st->flow.tls = gated->gate.tls;
+		st->flow.tls_version = gated->gate.negotiated;
+		st->flow.cipher = gated->gate.cipher;
+	}
 	st->flow.changed_ns = bpf_ktime_get_boot_ns();
 	/* The other direction may have condemned it meanwhile. */
 	if (SW_READ_ONCE(st->gated) == SW_CONDEMNED)
@@ -104,22 +106,32 @@ __noinline int sw_gated_blame(struct sw_sock *st, const struct sw_gated *gated, 
 {
 	const struct sw_gate *gate;
 
-	if (!st || !gated)
+	if (!st)
 		return -1;
+	st->verb = SW_VERB_NONE;
+	st->verb_length = 0;
+	st->mechanism = SW_MECHANISM_NONE;
+	st->from_server = from_server;
+	if (!gated) {
+		st->flow.reason = SW_REASON_TABLE_FULL;
+		return 0;
+	}
 	gate = &gated->gate;
 	st->flow.reason = from_server ? gate->server_reason : gate->reason;
-	st->verb = from_server ? SW_VERB_NONE : gate->verb;
-	st->verb_length = from_server ? 0 : gate->verb_length;
-	st->mechanism = from_server ? SW_MECHANISM_NONE : gate->mechanism;
-	st->from_server = from_server;
+	if (!from_server) {
+		st->verb = gate->verb;
+		st->verb_length = gate->verb_length;
+		st->mechanism = gate->mechanism;
+	}
 	return 0;
 }
 
-/* Ends the gate of a connection that did what it must not. What becomes of the packet. */
+/* Ends the gate of a connection that did what it must not, or for which there is no memory: `gated` is NULL. What
+   becomes of the packet. */
 static __noinline int sw_gated_violation(struct bpf_sock *sk, struct sw_sock *st,
 					 struct sw_gated *gated, __u32 from_server)
 {
-	int enforced = gated->gate.enforced;
+	int enforced = st->start.enforced;
 	__u32 mark = enforced ? SW_CONDEMNED : SW_UNGATED;
 
 	if (__sync_val_compare_and_swap(&st->gated, SW_GATED, mark) != SW_GATED) {

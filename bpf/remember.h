@@ -38,26 +38,22 @@ SW_INLINE void sw_sock_begin(struct bpf_sock *sk, struct sw_sock *st, __u64 gene
 	sw_sock_clear(st, generation);
 }
 
-/* A gate as the rule wants it; it is not asked before st->gated says so. NULL: no memory. */
-SW_INLINE struct sw_gated *sw_make_gate(struct bpf_sock *sk, const struct sw_sock *st,
-					const struct sw_rule *rule)
+/* What the gate that the rule wants will begin with; no packet is kept from passing before st->gated says so. */
+__noinline int sw_sock_gate(struct sw_sock *st, const struct sw_rule *rule)
 {
-	struct sw_gated *gated;
-
-	gated = bpf_sk_storage_get(&gates, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-	if (gated)
-		sw_gate_begin(&gated->gate, rule->action, rule->flags, st->flow.asked_port,
-			      rule->tls_version);
-	return gated;
+	if (!st || !rule)
+		return -1;
+	sw_gate_start(&st->start, rule->action, rule->flags, st->flow.asked_port,
+		      rule->tls_version);
+	return 0;
 }
 
-/* Makes the gate of a connection that is let through. Enum sw_reason: why that cannot be. */
-static __noinline __u32 sw_arm(struct bpf_sock *sk, struct sw_sock *st, const struct sw_rule *rule)
+/* Has a connection that is let through gated. Enum sw_reason: why that cannot be. */
+SW_INLINE __u32 sw_arm(struct bpf_sock *sk, struct sw_sock *st, const struct sw_rule *rule)
 {
 	if (sw_is_additional(sk))
 		return SW_REASON_UNIDENTIFIED;
-	if (!sw_make_gate(sk, st, rule))
-		return SW_REASON_TABLE_FULL;
+	sw_sock_gate(st, rule);
 	SW_WRITE_ONCE(st->gated, SW_GATED);
 	return SW_REASON_NONE;
 }

@@ -150,18 +150,14 @@ SW_INLINE void sw_served_remember(struct bpf_sock *sk, struct sw_sock *st,
 	st->flow.src_port = report->src_port;
 }
 
-/* Makes its gate. Enum sw_reason: why that cannot be. */
+/* Has it gated. Enum sw_reason: why that cannot be. */
 static __noinline __u32 sw_served_arm(struct bpf_sock_ops *ctx, struct bpf_sock *sk,
 				      struct sw_sock *st, const struct sw_rule *rule)
 {
-	struct sw_gated *gated;
-
 	if (sw_is_joined(sk))
 		return SW_REASON_UNIDENTIFIED;
-	gated = sw_make_gate(sk, st, rule);
-	if (!gated)
-		return SW_REASON_TABLE_FULL;
-	sw_gate_meet(&gated->gate, ctx->rcv_nxt, ctx->snd_nxt);
+	sw_sock_gate(st, rule);
+	sw_gate_start_met(&st->start, ctx->rcv_nxt, ctx->snd_nxt);
 	st->flow.state = SW_FLOW_START;
 	SW_WRITE_ONCE(st->gated, SW_GATED);
 	return SW_REASON_NONE;

@@ -199,15 +199,45 @@ static void syn_again(void **data)
 	assert_int_equal(gate.read, 16);
 }
 
+/* A gate that is made at the first byte knows of the handshake what one knows that saw it; a SYN of the server that
+   answers none of ours says nothing. */
+static void made_later(void **data)
+{
+	struct sw_gate_start start;
+
+	(void)data;
+	memset(&gate, 0, sizeof(gate));
+	sw_gate_start(&start, SW_ACTION_TLS, 0, 587, 0x0303);
+	sw_gate_start_server(&start, 7000, 5001, 1);
+	assert_false(start.server_synced);
+	sw_gate_start_client(&start, 5000);
+	sw_gate_start_server(&start, 7000, 4000, 1);
+	assert_false(start.server_synced);
+	sw_gate_start_server(&start, 9000, 5001, 1);
+	sw_gate_start_server(&start, 7000, 5001, 1);
+	sw_gate_open_server(&gate, &start);
+	assert_int_equal(gate.tls_version, 0x0303);
+	assert_int_equal(gate.enforced, 1);
+	assert_int_equal(gh_segment(&gate, true, 9001, "220 hi\r\n", 8, 0), SW_GATE_PASS);
+	sw_gate_open_client(&gate, &start);
+	assert_int_equal(gh_segment(&gate, false, 5002, "OOP\r\n", 5, 0), SW_GATE_HOLD);
+	assert_int_equal(gh_segment(&gate, false, 5001, "NOOP\r\n", 6, 0), SW_GATE_PASS);
+	assert_int_equal(gate.read, 6);
+}
+
 /* Met behind its handshake: a SYN that a client sends into the connection must not move where it begins, or
    what stands before that would be read as if the server had it. */
 static void met(void **data)
 {
+	struct sw_gate_start start;
+
 	(void)data;
 	begin(1000, 0);
 	memset(&gate, 0, sizeof(gate));
-	sw_gate_begin(&gate, SW_ACTION_TLS, 0, 587, 0);
-	sw_gate_meet(&gate, 5001, 9001);
+	sw_gate_start(&start, SW_ACTION_TLS, 0, 587, 0);
+	sw_gate_start_met(&start, 5001, 9001);
+	sw_gate_open_server(&gate, &start);
+	sw_gate_open_client(&gate, &start);
 	assert_int_equal(gh_segment(&gate, false, 4995, "", 0, GH_SYN), SW_GATE_PASS);
 	assert_int_equal(gh_segment(&gate, false, 4996, "NOOP ", 5, 0), SW_GATE_HOLD);
 	assert_int_equal(gh_segment(&gate, true, 9001, "220 hi\r\n", 8, 0), SW_GATE_PASS);
@@ -378,6 +408,7 @@ int main(void)
 		cmocka_unit_test(starttls_again),
 		cmocka_unit_test(data_in_the_syn),
 		cmocka_unit_test(syn_again),
+		cmocka_unit_test(made_later),
 		cmocka_unit_test(met),
 		cmocka_unit_test(no_payload),
 		cmocka_unit_test(urgent),
