@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -9,6 +10,7 @@
 #include "bpf/host.skel.h"
 #include "daemon/load_edge.h"
 #include "daemon/load_internal.h"
+#include "daemon/load_types.h"
 
 #define OLDEST_MAJOR 6
 #define OLDEST_MINOR 1
@@ -47,26 +49,27 @@ const struct sw_hook_row sw_hook_rows[SW_HOOK_MAX] = {
 	[SW_HOOK_EGRESS] = {"egress", "sw_egress", "link_egress", BPF_CGROUP_INET_EGRESS},
 };
 
-/* libbpf has one print function for the process, so its words are kept for the process too. */
+/* libbpf has one print function for the process, so its words are kept for the process too. Several threads
+   may speak (load_programs.c). */
 static struct {
+	pthread_mutex_t lock;
 	char text[8192];
 	size_t used;
 	void (*line)(const char *text);
-} said;
+} said = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static int keep_words(enum libbpf_print_level level, const char *format, va_list args)
+static void forget_words(void)
 {
-	char line[2048];
-	size_t length;
+	pthread_mutex_lock(&said.lock);
+	said.used = 0;
+	said.text[0] = '\0';
+	pthread_mutex_unlock(&said.lock);
+}
 
-	if (level == LIBBPF_DEBUG && !said.line)
-		return 0;
-	vsnprintf(line, sizeof(line), format, args);
-	if (said.line)
-		said.line(line);
-	length = strlen(line);
-	if (level == LIBBPF_DEBUG)
-		return 0;
+static void keep_line(const char *line)
+{
+	size_t length = strlen(line);
+
 	/* What came last is nearest to the cause: older lines make room. */
 	if (said.used + length >= sizeof(said.text)) {
 		size_t drop = said.used + length - sizeof(said.text) + 1;
@@ -77,6 +80,21 @@ static int keep_words(enum libbpf_print_level level, const char *format, va_list
 	}
 	memcpy(said.text + said.used, line, length + 1);
 	said.used += length;
+}
+
+static int keep_words(enum libbpf_print_level level, const char *format, va_list args)
+{
+	char line[2048];
+
+	if (level == LIBBPF_DEBUG && !said.line)
+		return 0;
+	vsnprintf(line, sizeof(line), format, args);
+	pthread_mutex_lock(&said.lock);
+	if (said.line)
+		said.line(line);
+	if (level != LIBBPF_DEBUG)
+		keep_line(line);
+	pthread_mutex_unlock(&said.lock);
 	return 0;
 }
 
@@ -160,10 +178,10 @@ static struct sw_kernel *kernel_new(const char *pin_dir, int cgroup_fd)
 	}
 	kernel->cgroup_fd = cgroup_fd;
 	kernel->head = MAP_FAILED;
-	kernel->wipe = -1;
+	kernel->wipe = kernel->types = -1;
 	kernel->fence[0] = kernel->fence[1] = -1;
 	for (int i = 0; i < SW_HOOK_MAX; i++)
-		kernel->links[i] = kernel->programs[i] = -1;
+		kernel->links[i] = kernel->programs[i] = kernel->loaded[i] = -1;
 	for (int i = 0; i <= SW_HOOK_MAX; i++)
 		kernel->pinned[i] = -1;
 	return kernel;
@@ -171,15 +189,21 @@ static struct sw_kernel *kernel_new(const char *pin_dir, int cgroup_fd)
 
 void sw_kernel_close(struct sw_kernel *kernel)
 {
+	struct sw_fault fault;
+
 	if (!kernel)
 		return;
+	sw_programs_end(kernel, &fault);
 	sw_edge_close(kernel);
 	sw_reader_close(&kernel->events);
 	sw_reader_close(&kernel->samples);
 	if (kernel->head != MAP_FAILED)
 		munmap(kernel->head, kernel->head_size);
-	for (int i = 0; i < SW_HOOK_MAX; i++)
+	for (int i = 0; i < SW_HOOK_MAX; i++) {
 		sw_close_cleanup(&kernel->links[i]);
+		sw_close_cleanup(&kernel->loaded[i]);
+	}
+	sw_close_cleanup(&kernel->types);
 	sw_close_cleanup(&kernel->fence[0]);
 	sw_close_cleanup(&kernel->fence[1]);
 	sw_programs_close(kernel);
@@ -210,11 +234,21 @@ static void keep_model(struct sw_kernel *kernel, enum sw_map map)
 							.flags = bpf_map__map_flags(inner)};
 }
 
-static int open_object(struct sw_kernel *kernel, struct sw_fault *fault)
+/* Opens the object for its maps; the programs of the hooks are left to load_programs.c. */
+static int open_object(struct sw_kernel *kernel, char types[static SW_TYPES_PATH],
+		       struct sw_fault *fault)
 {
-	kernel->skeleton = sw_host__open();
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .btf_custom_path = types);
+	struct bpf_program *program;
+
+	kernel->types = sw_types_new(types);
+	if (kernel->types < 0)
+		return sw_kernel_refused(fault, "cannot make a file in memory", -kernel->types);
+	kernel->skeleton = sw_host__open_opts(&opts);
 	if (!kernel->skeleton)
 		return sw_kernel_refused(fault, "cannot open the BPF object", errno);
+	bpf_object__for_each_program(program, kernel->skeleton->obj)
+		bpf_program__set_autoload(program, program == kernel->skeleton->progs.sw_wipe);
 	for (int i = 0; i < SW_MAP_MAX; i++) {
 		kernel->maps[i] =
 			bpf_object__find_map_by_name(kernel->skeleton->obj, sw_map_names[i]);
@@ -226,27 +260,19 @@ static int open_object(struct sw_kernel *kernel, struct sw_fault *fault)
 	return 0;
 }
 
-static int load_object(struct sw_kernel *kernel, struct sw_fault *fault)
+/* Makes the maps that were not taken over, and begins to load the programs. */
+static int load_object(struct sw_kernel *kernel, const char *types, struct sw_fault *fault)
 {
-	int error = sw_host__load(kernel->skeleton);
+	int error = sw_types_fill(kernel->types, SW_TYPES_KERNEL,
+				  bpf_object__btf(kernel->skeleton->obj));
 
 	if (error)
-		return sw_kernel_refused(fault, "the kernel refused the programs", -error);
-	for (int i = 0; i < SW_HOOK_MAX; i++) {
-		const struct bpf_program *program = bpf_object__find_program_by_name(
-			kernel->skeleton->obj, sw_hook_rows[i].program);
-		struct bpf_prog_info info = {};
-		uint32_t size = sizeof(info);
-
-		kernel->programs[i] = program ? bpf_program__fd(program) : -1;
-		if (kernel->programs[i] < 0 ||
-		    bpf_obj_get_info_by_fd(kernel->programs[i], &info, &size) < 0)
-			return sw_fault(fault, SW_EXIT_KERNEL, "the BPF object has no program %s",
-					sw_hook_rows[i].program);
-		kernel->program_ids[i] = info.id;
-	}
+		return sw_kernel_refused(fault, "cannot read " SW_TYPES_KERNEL, -error);
+	error = sw_host__load(kernel->skeleton);
+	if (error)
+		return sw_kernel_refused(fault, "the kernel refused the maps", -error);
 	kernel->wipe = bpf_program__fd(kernel->skeleton->progs.sw_wipe);
-	return 0;
+	return sw_programs_begin(kernel, types, fault);
 }
 
 static void fresh_head(struct sw_head *head)
@@ -293,17 +319,18 @@ void sw_host_remember(struct sw_kernel *kernel)
 	sw_object_remember(kernel, SW_OBJECT_HOST, bytes, size);
 }
 
-/* The pinned programs when they are of this object; else its own, loaded. */
-static int load_or_adopt(struct sw_kernel *kernel, struct sw_fault *fault)
+/* The pinned programs when they are of this object; else its own. What is in force must not change before it is
+   known that they can be had, so where maps are gone on with they are waited for. */
+static int load_or_adopt(struct sw_kernel *kernel, const char *types, struct sw_fault *fault)
 {
 	kernel->went_on = kernel->pins == SW_PINS_CURRENT;
 	if (!kernel->went_on)
-		return load_object(kernel, fault) < 0 ? -1 : map_head(kernel, fault);
+		return load_object(kernel, types, fault) < 0 ? -1 : map_head(kernel, fault);
 	if (map_head(kernel, fault) < 0)
 		return -1;
 	if (is_pinned(kernel) && sw_programs_adopt(kernel))
 		return 0;
-	return load_object(kernel, fault);
+	return load_object(kernel, types, fault) < 0 ? -1 : sw_kernel_loaded(kernel, fault);
 }
 
 static int adopt_maps(struct sw_kernel *kernel, int fds[static SW_MAP_MAX], struct sw_fault *fault)
@@ -323,10 +350,10 @@ int sw_kernel_open(const char *pin_dir, int cgroup_fd, struct sw_kernel **kernel
 {
 	sw_cleanup(kernel_close_cleanup) struct sw_kernel *new = kernel_new(pin_dir, cgroup_fd);
 	sw_cleanup(close_all) int fds[SW_MAP_MAX];
+	char types[SW_TYPES_PATH];
 	int error;
 
-	said.used = 0;
-	said.text[0] = '\0';
+	forget_words();
 	for (int i = 0; i < SW_MAP_MAX; i++)
 		fds[i] = -1;
 	if (!new)
@@ -337,14 +364,23 @@ int sw_kernel_open(const char *pin_dir, int cgroup_fd, struct sw_kernel **kernel
 	new->cpus = libbpf_num_possible_cpus();
 	if (new->cpus < 1)
 		return sw_kernel_refused(fault, "cannot count the CPUs", -new->cpus);
-	if (open_object(new, fault) < 0 || sw_pins_inspect(new, fds, fault) < 0 ||
-	    adopt_maps(new, fds, fault) < 0 || load_or_adopt(new, fault) < 0)
+	if (open_object(new, types, fault) < 0 || sw_pins_inspect(new, fds, fault) < 0 ||
+	    adopt_maps(new, fds, fault) < 0 || load_or_adopt(new, types, fault) < 0)
 		return -1;
 	error = sw_fence_open(new);
 	if (error)
 		return sw_kernel_refused(fault, "cannot make a map", -error);
 	*kernel = sw_take(new);
 	return 0;
+}
+
+int sw_kernel_loaded(struct sw_kernel *kernel, struct sw_fault *fault)
+{
+	int result = sw_programs_end(kernel, fault);
+
+	sw_close_cleanup(&kernel->types);
+	kernel->types = -1;
+	return result;
 }
 
 enum sw_pins sw_kernel_pins(const struct sw_kernel *kernel)

@@ -3,8 +3,9 @@
  * load.h - everything of ours that lies in the kernel: maps, programs, links and their pins. Only
  * the files load*.c know libbpf and the skeleton; this header names neither.
  *
- * The order of a start: sw_kernel_open() - maps and programs stand, nothing is attached that was not
- * before; sw_kernel_fill() and sw_kernel_switch() when a policy must be put in; sw_kernel_attach().
+ * The order of a start: sw_kernel_open() - maps stand, programs are being loaded, nothing is attached that was
+ * not before; sw_kernel_fill() and sw_kernel_switch() when a policy must be put in; sw_kernel_loaded() - programs
+ * stand; sw_kernel_attach().
  */
 #ifndef SW_LOAD_H
 #define SW_LOAD_H
@@ -50,12 +51,17 @@ void sw_kernel_capture(void (*line)(const char *text));
 const char *sw_kernel_said(void); /* the lines kept since the last sw_kernel_open() */
 
 /*
- * Opens the object, takes over the maps pinned in pin_dir when they are ours and current, loads the
- * programs. Refuses what is foreign or newer. `cgroup_fd` is borrowed and must outlive the kernel.
+ * Opens the object, takes over the maps pinned in pin_dir when they are ours and current, and has the programs
+ * loaded: when maps were taken over they are loaded on return, else threads load them meanwhile, which block
+ * all signals and end with sw_kernel_loaded() or sw_kernel_close(). Refuses what is foreign or newer. `cgroup_fd` is borrowed and must outlive the kernel.
  * 0 or -1; nothing that was pinned or attached has changed then.
  */
 int sw_kernel_open(const char *pin_dir, int cgroup_fd, struct sw_kernel **kernel,
 		   struct sw_fault *fault);
+
+/* Waits until the programs are loaded. 0 or -1; nothing that was pinned or attached has changed then. Not in a
+   child of fork(), which has no threads. */
+int sw_kernel_loaded(struct sw_kernel *kernel, struct sw_fault *fault);
 
 /* Closes what this process holds. What is pinned stays in force. */
 void sw_kernel_close(struct sw_kernel *kernel);
@@ -63,7 +69,7 @@ void sw_kernel_close(struct sw_kernel *kernel);
 enum sw_pins sw_kernel_pins(const struct sw_kernel *kernel);
 
 /*
- * Puts each hook on the cgroup, or brings a pinned link to the programs of this daemon, and pins
+ * Waits for the programs, puts each hook on the cgroup, or brings a pinned link to the programs of this daemon, and pins
  * everything. On failure whatever this call attached, changed or pinned is as it was before.
  */
 int sw_kernel_attach(struct sw_kernel *kernel, struct sw_fault *fault);

@@ -144,6 +144,8 @@ int sw_kernel_attach(struct sw_kernel *kernel, struct sw_fault *fault)
 
 	for (int i = 0; i < SW_HOOK_MAX; i++)
 		undo.replaced[i] = -1;
+	if (sw_kernel_loaded(kernel, fault) < 0)
+		return -1;
 	if (kernel->pinned[0] < 0)
 		sw_object_forget(kernel, SW_OBJECT_HOST);
 	for (int i = 0; i < SW_HOOK_MAX && result == 0; i++) {

@@ -66,18 +66,23 @@ struct sw_reader {
 	bool reading;
 };
 
+struct sw_loading; /* load_programs.c */
+
 struct sw_kernel {
 	char *pin_dir;
 	int cgroup_fd; /* borrowed */
 	uint64_t cgroup_id;
 	enum sw_pins pins;
-	struct sw_host *skeleton;
+	struct sw_host *skeleton;           /* the maps, and of the programs `wipe` alone */
+	struct sw_loading *loading;         /* threads that load the others; NULL: none */
+	int types;                          /* the file of the kernel's types that they read; -1 */
 	struct bpf_map *maps[SW_MAP_MAX];   /* the skeleton's */
 	struct sw_model models[SW_MAP_MAX]; /* of the outer maps; libbpf forgets them on loading */
-	int programs[SW_HOOK_MAX];          /* borrowed: the skeleton's, or `pinned` */
+	int programs[SW_HOOK_MAX];          /* borrowed: `loaded` or `pinned` */
+	int loaded[SW_HOOK_MAX];            /* -1 */
 	int pinned[SW_HOOK_MAX +
 		   1]; /* programs that were not loaded anew, the last is `wipe`; -1 */
-	uint32_t program_ids[SW_HOOK_MAX]; /* in effect: the skeleton's, or its pinned equal */
+	uint32_t program_ids[SW_HOOK_MAX]; /* in effect: ours, or the pinned equal */
 	int links[SW_HOOK_MAX];
 	struct sw_head *head; /* mapped from the kernel */
 	size_t head_size;
@@ -98,6 +103,14 @@ static inline int sw_map_fd(const struct sw_kernel *kernel, enum sw_map map)
 /* load.c: a fault for a refusal of the kernel: `what` failed with `error` (positive), and what the
    administrator can do about it. Returns -1. */
 int sw_kernel_refused(struct sw_fault *fault, const char *what, int error);
+
+/*
+ * load_programs.c: loads the programs of all hooks, on the maps of the skeleton, which stand by then. `types`
+ * is the path of the file of the kernel's types (load_types.h), which stays until the end. The end waits for
+ * the threads and sets `loaded`, `programs` and `program_ids`; it fails when there is no program for a hook then.
+ */
+int sw_programs_begin(struct sw_kernel *kernel, const char *types, struct sw_fault *fault);
+int sw_programs_end(struct sw_kernel *kernel, struct sw_fault *fault);
 
 /* load.c: the pinned programs are of this object from now on. */
 void sw_host_remember(struct sw_kernel *kernel);

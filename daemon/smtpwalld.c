@@ -100,10 +100,12 @@ static int run(const struct sw_options *options)
 		sw_log(SW_LOG_ERROR, "must be run as root");
 		return SW_EXIT_KERNEL;
 	}
-	if (sw_daemon_start(&daemon, &fault) < 0)
-		status = show_fault(&fault);
-	else
-		status = loop(&daemon);
+	if (sw_daemon_start(&daemon, &fault) < 0) {
+		/* Threads may have more to say until it has ended. */
+		sw_daemon_end(&daemon);
+		return show_fault(&fault);
+	}
+	status = loop(&daemon);
 	sw_daemon_end(&daemon);
 	return status;
 }

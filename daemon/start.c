@@ -385,12 +385,14 @@ static void treat_existing(struct sw_daemon *daemon)
 int sw_daemon_start(struct sw_daemon *daemon, struct sw_fault *fault)
 {
 	daemon->since_ns = sw_now_ns(CLOCK_REALTIME);
-	if (open_parts(daemon, fault) < 0 || prepare(daemon, fault) < 0 ||
+	/* First of all what takes longest: programs are verified while the rest is opened. */
+	if (prepare(daemon, fault) < 0 ||
+	    sw_kernel_open(daemon->options.pin_dir, daemon->cgroup_fd, &daemon->kernel, fault) <
+		    0 ||
+	    open_parts(daemon, fault) < 0 ||
 	    sw_daemon_open_metrics(daemon, readers_group(), fault) < 0 ||
 	    open_store(daemon, fault) < 0 ||
 	    sw_sinks_open(daemon->sinks, &daemon->options, fault) < 0 ||
-	    sw_kernel_open(daemon->options.pin_dir, daemon->cgroup_fd, &daemon->kernel, fault) <
-		    0 ||
 	    resume_slots(daemon, fault) < 0)
 		return -1;
 	sw_kernel_set_elsewhere(daemon->kernel, daemon->options.elsewhere);
@@ -399,7 +401,8 @@ int sw_daemon_start(struct sw_daemon *daemon, struct sw_fault *fault)
 	    sw_kernel_events_open(daemon->kernel, sw_daemon_record, daemon, fault) < 0 ||
 	    sw_kernel_samples_open(daemon->kernel, sw_daemon_sample, daemon, fault) < 0 ||
 	    open_trail(daemon, fault) < 0 || open_control(daemon, fault) < 0 ||
-	    sw_daemon_watch(daemon, fault) < 0 || sw_privileges_drop(fault) < 0 ||
+	    sw_daemon_watch(daemon, fault) < 0 || sw_kernel_loaded(daemon->kernel, fault) < 0 ||
+	    sw_privileges_drop(fault) < 0 ||
 	    sw_sinks_start(daemon->sinks, daemon->trail, fault) < 0 ||
 	    sw_kernel_attach(daemon->kernel, fault) < 0)
 		return -1;

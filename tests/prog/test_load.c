@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* load.h with the real programs: pins, links, what an older version left, connections, first bytes. */
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -143,6 +145,73 @@ static void loads_no_program_twice(void **state)
 	kernel = opened();
 	assert_int_equal(programs_named("sw_connect4"), before + 1);
 	attach(kernel);
+}
+
+/* The least number of descriptors among which `n` are free. */
+static rlim_t room_for(unsigned int n)
+{
+	int fd = 0;
+
+	for (; n; fd++)
+		n -= fcntl(fd, F_GETFD) < 0;
+	return (rlim_t)fd;
+}
+
+static unsigned int open_files(void)
+{
+	unsigned int n = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+/* Programs are loaded by threads: what becomes of them when the kernel refuses, and when nobody waits. */
+static void leaves_nothing_when_refused(void **state)
+{
+	unsigned int programs = programs_named("sw_connect4"), files = open_files(), more;
+	struct sw_kernel *kernel = opened();
+	struct rlimit before, few;
+	struct sw_fault fault = {};
+	int error;
+
+	(void)state;
+	assert_int_equal(sw_kernel_loaded(kernel, &fault), 0);
+	assert_int_equal(programs_named("sw_connect4"), programs + 1);
+	more = open_files() - files;
+	sw_kernel_close(kernel);
+	assert_return_code(getrlimit(RLIMIT_NOFILE, &before), errno);
+	/* As many as it holds in the end: too few for those who load programs on the same maps. */
+	few = before;
+	few.rlim_cur = room_for(more);
+	assert_return_code(setrlimit(RLIMIT_NOFILE, &few), errno);
+	error = sw_kernel_open(pin_dir, fx_cgroup_fd(), &kernel, &fault);
+	if (error == 0) {
+		error = sw_kernel_loaded(kernel, &fault);
+		assert_int_equal(sw_kernel_attach(kernel, &(struct sw_fault){}), -1);
+		sw_kernel_close(kernel);
+	} else {
+		print_error("%s\n", fault.text);
+	}
+	assert_return_code(setrlimit(RLIMIT_NOFILE, &before), errno);
+	assert_int_equal(error, -1);
+	assert_int_equal(fault.status, SW_EXIT_KERNEL);
+	assert_non_null(strstr(fault.text, strerror(EMFILE)));
+	assert_null(strstr(fault.text, "refused the maps"));
+	assert_int_equal(programs_named("sw_connect4"), programs);
+	assert_int_equal(open_files(), files);
+	assert_return_code(rmdir(pin_dir), errno);
+}
+
+static void waits_for_its_threads(void **state)
+{
+	unsigned int programs = programs_named("sw_connect4"), files = open_files();
+
+	(void)state;
+	sw_kernel_close(opened());
+	assert_int_equal(programs_named("sw_connect4"), programs);
+	assert_int_equal(open_files(), files);
+	assert_return_code(rmdir(pin_dir), errno);
 }
 
 static void puts_back(void **state)
@@ -286,6 +355,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(goes_on, setup),
 		cmocka_unit_test_setup(loads_no_program_twice, setup),
+		cmocka_unit_test_setup(leaves_nothing_when_refused, setup),
+		cmocka_unit_test_setup(waits_for_its_threads, setup),
 		cmocka_unit_test_setup(puts_back, setup),
 		cmocka_unit_test_setup(replaces_an_older_version, setup),
 		cmocka_unit_test_setup(samples_and_flows, setup),

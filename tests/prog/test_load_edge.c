@@ -377,6 +377,7 @@ static void few_privileges(void **state)
 {
 	(void)state;
 	assert_int_equal(sw_kernel_open(le_pin_dir, fx_cgroup_fd(), &le.kernel, &le.fault), 0);
+	assert_int_equal(sw_kernel_loaded(le.kernel, &le.fault), 0);
 	assert_int_equal(fx_child(with_few_privileges, NULL), 0);
 	le_assert_bare();
 	assert_return_code(mkdir(le_pin_dir, 0700), errno);
