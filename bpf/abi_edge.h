@@ -48,9 +48,10 @@ struct sw_edge_listed {
 };
 
 /* The map `edge_secret`, one entry: random numbers, made once by the daemon. Nobody outside may know
-   where a flow lies in the table, nor which sequence number an answer begins with. */
+   where a flow or a source lies in its table (edge_hash.h), nor which sequence number an answer begins with. */
 struct sw_edge_secret {
-	__u64 flows[2];
+	__u64 flows[12];
+	__u64 sources[8];
 	__u64 answers[2];
 };
 

@@ -8,6 +8,7 @@
 #include "bpf/edge_answer.h"
 #include "bpf/edge_gates.h"
 #include "bpf/edge_packet.h"
+#include "bpf/edge_settled.h"
 #include "bpf/edge_sources.h"
 
 char sw_license[] SEC("license") = "GPL";
@@ -203,7 +204,8 @@ int sw_edge(struct xdp_md *ctx)
 	if (!at)
 		return XDP_DROP;
 	glance = sw_xdp_glance(ctx);
-	if (glance < SW_GLANCE_OTHER && !sw_edge_guarded(sw_policy_in_force(at, &slot), glance))
+	if (glance < SW_GLANCE_OTHER &&
+	    (!sw_edge_guarded(sw_policy_in_force(at, &slot), glance) || sw_xdp_is_settled(ctx, at)))
 		return XDP_PASS;
 	return glance == SW_GLANCE_OTHER ? XDP_PASS : sw_xdp_packet(ctx, glance);
 }

@@ -12,6 +12,7 @@
 #include "bpf/edge_packet.h"
 #include "bpf/edge_reply.h"
 #include "bpf/edge_sources.h"
+#include "bpf/siphash.h"
 
 /* Ethernet addresses of one machine each? Also for frames without any. */
 SW_INLINE int sw_xdp_is_single(struct xdp_md *ctx, const struct sw_packet *packet)

@@ -38,7 +38,7 @@ SW_INLINE int sw_edge_same(const void *words, const void *other)
 
 SW_INLINE struct sw_edge_flow_slot *sw_edge_way(const struct sw_edge_work *work, __u32 way)
 {
-	__u32 at = work->seen.set + way;
+	__u32 at = work->seen.place ^ way;
 
 	return bpf_map_lookup_elem(&edge_flows, &at);
 }
@@ -56,29 +56,40 @@ SW_INLINE struct sw_edge_flow_slot *sw_edge_find(struct sw_edge_work *work)
 	secret = bpf_map_lookup_elem(&edge_secret, &zero);
 	if (!secret)
 		return 0;
-	work->seen.hash = sw_edge_flow_hash(secret->flows, words);
-	work->seen.set = sw_edge_flow_set(work->seen.hash, sw_edge_sets);
+	work->seen.hash = sw_edge_flow_hash(secret, words);
+	work->seen.place = sw_edge_flow_place(work->seen.hash, sw_edge_sets);
 #pragma unroll
 	for (__u32 way = 0; way < SW_EDGE_WAYS; way++) {
 		flow = sw_edge_way(work, way);
 		if (flow && sw_edge_same(flow->src, work->key.src)) {
-			work->seen.at = work->seen.set + way;
+			work->seen.at = work->seen.place ^ way;
 			return flow;
 		}
 	}
 	return 0;
 }
 
+/* A policy that came since lets a flow in TLS finish, but for one that was applied to end what is older. */
+SW_INLINE int sw_edge_may_finish(const struct sw_head *at, __u16 generation)
+{
+	return !at->existing_close || (__s16)(generation - (__u16)at->existing_close) >= 0;
+}
+
 /*
- * Is the flow that the entry was found for in TLS, and is there nothing to write down? Without the lock: an entry
- * that is given to another flow is free while its key is written (sw_edge_fill), so the state that is read behind the
- * key is not that of the flow before. That takes a machine that keeps the order of loads, and of stores.
+ * Is the flow that the entry was found for in TLS, may it finish, and is there nothing to write down? Without the
+ * lock: an entry that is given to another flow, or made anew, is free while the rest of it is written
+ * (sw_edge_fill), so with a state that is read behind the key and the generation these are that flow's. That takes a
+ * machine that keeps the order of loads, and of stores.
  */
-SW_INLINE int sw_edge_is_in_tls(const struct sw_edge_flow_slot *flow)
+SW_INLINE int sw_edge_is_in_tls(const struct sw_edge_flow_slot *flow, const struct sw_head *at)
 {
 #ifdef __TARGET_ARCH_x86
+	__u32 may;
+
 	SW_BARRIER();
-	return SW_READ_ONCE(flow->state) == SW_EDGE_TLS && SW_READ_ONCE(flow->used);
+	may = sw_edge_may_finish(at, SW_READ_ONCE(flow->generation));
+	SW_BARRIER();
+	return may && SW_READ_ONCE(flow->state) == SW_EDGE_TLS && SW_READ_ONCE(flow->used);
 #else
 	return 0;
 #endif
@@ -179,7 +190,7 @@ sw_edge_room(struct sw_edge_work *work)
 		if (worth < least) {
 			least = worth;
 			best = flow;
-			work->seen.at = work->seen.set + way;
+			work->seen.at = work->seen.place ^ way;
 		}
 	}
 	if (least < 2)
@@ -187,7 +198,7 @@ sw_edge_room(struct sw_edge_work *work)
 #pragma unroll
 	for (__u32 way = 0; way < SW_EDGE_WAYS; way++) {
 		flow = sw_edge_way(work, way);
-		if (flow && flow != best)
+		if (flow && flow != best && SW_READ_ONCE(flow->used))
 			SW_WRITE_ONCE(flow->used, 0);
 	}
 	return best;

@@ -199,12 +199,6 @@ SW_INLINE void sw_edge_recall(struct sw_edge_work *work)
 		sw_edge_look(flow, work, work->packet.tcp_flags & (SW_TCP_FIN | SW_TCP_RST));
 }
 
-/* A policy that came since lets a flow in TLS finish, but for one that was applied to end what is older. */
-SW_INLINE int sw_edge_may_finish(const struct sw_head *at, __u16 generation)
-{
-	return !at->existing_close || (__s16)(generation - (__u16)at->existing_close) >= 0;
-}
-
 /* In TLS already, so that no rule need be looked for: a hash and an element. Leaves what is known of the flow in
    work->seen when it is not. */
 SW_INLINE int sw_edge_is_settled(struct sw_edge_work *work, const struct sw_head *at)
@@ -214,7 +208,7 @@ SW_INLINE int sw_edge_is_settled(struct sw_edge_work *work, const struct sw_head
 
 	if (!flow)
 		return 0;
-	if (!ends && !at->existing_close && sw_edge_is_in_tls(flow))
+	if (!ends && sw_edge_is_in_tls(flow, at))
 		return 1;
 	sw_edge_look(flow, work, ends);
 	return work->seen.state == SW_EDGE_TLS && sw_edge_may_finish(at, work->seen.generation);
@@ -231,8 +225,9 @@ SW_INLINE int sw_edge_gated(struct xdp_md *ctx, struct sw_edge_work *work)
 		sw_edge_recall(work);
 	else if (work->seen.state == SW_EDGE_TLS)
 		return SW_EDGE_PASS;
-	flow = work->seen.state == SW_EDGE_FREE ? 0
-						: sw_edge_way(work, work->seen.at - work->seen.set);
+	flow = work->seen.state == SW_EDGE_FREE
+		       ? 0
+		       : sw_edge_way(work, work->seen.at ^ work->seen.place);
 	return sw_edge_clear(ctx, work, flow);
 }
 

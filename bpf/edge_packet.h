@@ -102,11 +102,10 @@ SW_INLINE int sw_xdp_plain_tcp(const void *tcp, __u32 at, struct sw_packet *pack
 
 SW_INLINE void sw_xdp_plain_address(__u8 *to, const void *from)
 {
-	__u32 *word = (__u32 *)to;
+	__u64 *word = (__u64 *)to;
 
-	word[0] = word[1] = 0;
-	word[2] = bpf_htonl(0xffff);
-	word[3] = SW_XDP_U32(from, 0);
+	word[0] = 0;
+	word[1] = (__u64)SW_XDP_U32(from, 0) << 32 | bpf_htonl(0xffff);
 }
 
 /*
@@ -181,9 +180,8 @@ SW_INLINE void sw_xdp_set_key(struct xdp_md *ctx, struct sw_edge_work *work)
 
 	__builtin_memcpy(work->key.src, packet->src, sizeof(work->key.src));
 	__builtin_memcpy(work->key.dst, packet->dst, sizeof(work->key.dst));
-	work->key.src_port = packet->src_port;
-	work->key.dst_port = packet->dst_port;
-	work->key.interface = ctx->ingress_ifindex;
+	*(__u64 *)&work->key.src_port = (__u64)ctx->ingress_ifindex << 32 |
+					(__u32)packet->dst_port << 16 | packet->src_port;
 }
 
 /* And for events. */

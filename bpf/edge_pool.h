@@ -93,7 +93,7 @@ SW_INLINE int sw_edge_to_be_had(struct sw_edge_gate *slot, __u32 index, __u32 ro
 /* A gate with both halves seized; its index goes to work->word. NULL: all are in use just now. */
 static __noinline struct sw_edge_gate *sw_edge_seize_some(struct sw_edge_work *work)
 {
-	__u32 first = (__u32)(work->seen.hash >> 32), index;
+	__u32 first = sw_edge_flow_gate(work->seen.hash, sw_edge_gate_count), index;
 	struct sw_edge_gate *slot;
 
 	for (__u32 round = 0; round < 4; round++) {

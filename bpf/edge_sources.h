@@ -10,10 +10,10 @@
 #define SW_EDGE_SOURCES_H
 
 #include "bpf/count.h"
+#include "bpf/edge_hash.h"
 #include "bpf/kernel.h"
 #include "bpf/maps_edge.h"
 #include "bpf/match.h"
-#include "bpf/siphash.h"
 
 /* What is to be done with a packet that the gate was asked about. */
 enum sw_edge_answer {
@@ -138,15 +138,11 @@ SW_INLINE int sw_source_take(struct sw_edge_source_slot *slot, struct sw_edge_no
 
 SW_INLINE __u32 sw_source_set(const struct sw_edge_note *note)
 {
-	__u64 words[3] = {note->addr[0], note->addr[1], note->interface};
 	const struct sw_edge_secret *secret;
 	__u32 zero = 0;
 
 	secret = bpf_map_lookup_elem(&edge_secret, &zero);
-	if (!secret)
-		return 0;
-	return (__u32)sw_siphash_13(secret->flows, words, 3) %
-	       (SW_EDGE_SOURCES / SW_EDGE_SOURCE_WAYS) * SW_EDGE_SOURCE_WAYS;
+	return secret ? sw_edge_source_set(secret, note->addr, note->interface) : 0;
 }
 
 /* Finds the source's entry in its set, or takes one. */

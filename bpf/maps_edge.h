@@ -52,10 +52,12 @@ struct sw_edge_flow_slot {
 /* Written by the programs; read by the daemon, for people. All of a set taken: ended flows make room first,
    then SYNs without an answer, then what is not yet in TLS, then what is, of each kind one that has been idle;
    it is counted, and what comes of the flow afterwards is refused as a connection whose beginning is not
-   known. */
+   known. The flag has elements begin with a page, so that each is one line of the CPU's caches; without it they
+   begin behind the kernel's own record of the map. (A map with locks can not be mapped all the same.) */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, SW_EDGE_FLOWS_DEFAULT);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, struct sw_edge_flow_slot);
 } edge_flows SEC(".maps");
@@ -128,7 +130,7 @@ struct {
 /* A flow's entry as it was when a packet asked, read under its lock. */
 struct sw_edge_seen {
 	__u64 hash;  /* of its key */
-	__u32 set;   /* index of the first of the elements that the flow may lie in */
+	__u32 place; /* index of the element that it lies in if it can (sw_edge_flow_place) */
 	__u32 at;    /* index of its entry */
 	__u32 start; /* this and what follows: as in the entry */
 	__u32 gate;  /* index into `edge_gates`, or the server's start */

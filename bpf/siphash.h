@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * siphash.h - SipHash (Aumasson and Bernstein, 2012) over whole words of 64 bits, as they lie in memory of a
- * little-endian machine. Pure. With 1 and 3 rounds where only the place in a table must not be foreseen, with 2
- * and 4 where the hash itself is shown to others.
+ * siphash.h - SipHash-2-4 (Aumasson and Bernstein, 2012) over whole words of 64 bits, as they lie in memory of a
+ * little-endian machine, for hashes that are shown to others. Pure.
  */
 #ifndef SW_SIPHASH_H
 #define SW_SIPHASH_H
@@ -39,50 +38,36 @@ SW_SIPHASH_INLINE void sw_siphash_begin(struct sw_siphash *s, const __u64 key[2]
 	s->v3 = key[1] ^ 0x7465646279746573ull;
 }
 
-SW_SIPHASH_INLINE void sw_siphash_word(struct sw_siphash *s, __u64 word, int rounds)
+SW_SIPHASH_INLINE void sw_siphash_word(struct sw_siphash *s, __u64 word)
 {
 	s->v3 ^= word;
 	sw_siphash_round(s);
-	if (rounds == 2)
-		sw_siphash_round(s);
+	sw_siphash_round(s);
 	s->v0 ^= word;
 }
 
 /* `n`: words given. */
-SW_SIPHASH_INLINE __u64 sw_siphash_end(struct sw_siphash *s, __u64 n, int rounds)
+SW_SIPHASH_INLINE __u64 sw_siphash_end(struct sw_siphash *s, __u64 n)
 {
-	sw_siphash_word(s, n * 8 << 56, rounds);
+	sw_siphash_word(s, n * 8 << 56);
 	s->v2 ^= 0xff;
 	sw_siphash_round(s);
 	sw_siphash_round(s);
 	sw_siphash_round(s);
-	if (rounds == 2)
-		sw_siphash_round(s);
+	sw_siphash_round(s);
 	return s->v0 ^ s->v1 ^ s->v2 ^ s->v3;
 }
 
 /* `n` is a constant of at most 8. */
-SW_SIPHASH_INLINE __u64 sw_siphash_words(const __u64 key[2], const __u64 *words, __u32 n,
-					 int rounds)
+SW_SIPHASH_INLINE __u64 sw_siphash_24(const __u64 key[2], const __u64 *words, __u32 n)
 {
 	struct sw_siphash s;
 
 	sw_siphash_begin(&s, key);
 #pragma GCC unroll 8
 	for (__u32 i = 0; i < n; i++)
-		sw_siphash_word(&s, words[i], rounds);
-	return sw_siphash_end(&s, n, rounds);
-}
-
-/* SipHash-1-3 and SipHash-2-4. */
-SW_SIPHASH_INLINE __u64 sw_siphash_13(const __u64 key[2], const __u64 *words, __u32 n)
-{
-	return sw_siphash_words(key, words, n, 1);
-}
-
-SW_SIPHASH_INLINE __u64 sw_siphash_24(const __u64 key[2], const __u64 *words, __u32 n)
-{
-	return sw_siphash_words(key, words, n, 2);
+		sw_siphash_word(&s, words[i]);
+	return sw_siphash_end(&s, n);
 }
 
 #endif

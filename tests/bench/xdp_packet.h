@@ -5,6 +5,7 @@
 
 #define XDP_MEASURED_MAX 8
 #define XDP_REFUSED_PORT 25
+#define XDP_LINES_BITS 20
 
 /* In a frame of TCP over IPv4 without options of IP. */
 #define XDP_SOURCE_AT 26

@@ -110,11 +110,14 @@ static void load(void)
 
 static void set_secret(void)
 {
-	static const struct sw_edge_secret secret = {
-		.flows = {0x0706050403020100, 0x0f0e0d0c0b0a0908},
-		.answers = {0x1716151413121110, 0x1f1e1d1c1b1a1918},
-	};
+	struct sw_edge_secret secret = {.answers = {0x1716151413121110, 0x1f1e1d1c1b1a1918}};
+	uint64_t word = 1;
 	uint32_t zero = 0;
+
+	for (size_t i = 0; i < sw_count(secret.flows); i++)
+		secret.flows[i] = word = word * 6364136223846793005u + 1442695040888963407u;
+	for (size_t i = 0; i < sw_count(secret.sources); i++)
+		secret.sources[i] = word = word * 6364136223846793005u + 1442695040888963407u;
 
 	if (bpf_map_update_elem(ex_map("edge_secret"), &zero, &secret, BPF_ANY))
 		ex_fail("secret");

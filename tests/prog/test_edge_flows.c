@@ -2,6 +2,7 @@
 /* The flow table of the edge: beginnings, ends, decoys, and what happens when it is full. */
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include <netinet/tcp.h>
@@ -423,6 +424,77 @@ static void recorded_ones_take_no_room(void **state)
 	assert_in_range(kept, 0, FLOWS / 50);
 }
 
+/* ---- in TLS, which most packets are ---- */
+
+/* Nothing that is odd passes because its flow is in TLS. Offsets are of Ethernet and IPv4 without options. */
+static void odd_packets_of_a_settled_flow(void **state)
+{
+	static const struct {
+		size_t at;
+		uint8_t byte;
+		uint32_t verdict;
+	} cases[] = {
+		{17, 20 + 20 + 4, XDP_PASS},     /* length: as it is */
+		{17, 20 + 20 + 5, XDP_DROP},     /* more than there is */
+		{17, 20 + 19, XDP_DROP},         /* less than the headers */
+		{46, 4 << 4, XDP_DROP},          /* TCP's header: 16 bytes */
+		{46, 8 << 4, XDP_DROP},          /* beyond the packet */
+		{47, TH_SYN | TH_ACK, XDP_DROP}, /* nobody's */
+		{47, TH_FIN | TH_ACK, XDP_PASS},
+		{36, 25 >> 8, XDP_PASS}, /* a port that no rule names */
+	};
+	struct et et = usual;
+	struct ex_frame frame;
+
+	(void)state;
+	need_tls();
+	et = in_tls(et);
+	for (size_t i = 0; i < sw_count(cases); i++) {
+		ex_segment(&frame, (struct ex_segment){.dst_port = ET_PORT,
+						       .seq = et.client,
+						       .ack = et.server,
+						       .flags = DATA,
+						       .payload = "abcd",
+						       .n = 4});
+		frame.bytes[cases[i].at] = cases[i].byte;
+		if (ex_run(&frame) != cases[i].verdict)
+			fail_msg("case %zu", i);
+	}
+	assert_int_equal(et_flow(&et).ended, 1);
+	et_expect_state(&et, SW_EDGE_TLS);
+}
+
+static void set_existing_close(uint64_t generation)
+{
+	struct sw_head *head =
+		mmap(NULL, sizeof(*head), PROT_READ | PROT_WRITE, MAP_SHARED, ex_map("head"), 0);
+
+	assert_ptr_not_equal(head, MAP_FAILED);
+	head->existing_close = generation;
+	munmap(head, sizeof(*head));
+}
+
+/* What is in TLS finishes under a policy that refuses it, unless that was applied to end it. */
+static void settled_flows_and_other_policies(void **state)
+{
+	struct et et = usual;
+	uint64_t generation;
+
+	(void)state;
+	need_tls();
+	et = in_tls(et);
+	ex_begin(1);
+	ex_row(ex_rule(SW_ACTION_DROP, 0), (struct ex_row){.port = ET_PORT});
+	generation = ex_apply();
+	assert_int_equal(et_send(&et, "abc", 3), XDP_PASS);
+	set_existing_close(generation);
+	assert_int_equal(et_send(&et, "abc", 3), XDP_DROP);
+	set_existing_close(generation - 1);
+	assert_int_equal(et_send(&et, "abc", 3), XDP_PASS);
+	set_existing_close(0);
+	assert_int_equal(et_send(&et, "abc", 3), XDP_PASS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -443,6 +515,8 @@ int main(void)
 		cmocka_unit_test_setup(full_of_tls, ex_reset),
 		cmocka_unit_test_setup(the_ended_go_first, ex_reset),
 		cmocka_unit_test_setup(recorded_ones_take_no_room, ex_reset),
+		cmocka_unit_test_setup(odd_packets_of_a_settled_flow, ex_reset),
+		cmocka_unit_test_setup(settled_flows_and_other_policies, ex_reset),
 	};
 
 	if (!ex_usable())

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* bpf/siphash.h against vectors: 2-4 as published by its authors, both as OpenSSL computes them. */
+/* bpf/siphash.h against vectors as published by its authors, which OpenSSL computes as well. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,15 +15,12 @@
 /* Of the bytes 0, 1, 2 ... with the key 0, 1 ... 15; the hash as bytes, lowest first. */
 static const struct {
 	size_t bytes;
-	const char *hash13, *hash24;
+	const char *hash;
 } vectors[] = {
-	{0, "\xdc\xc4\x0f\x05\x58\x01\xac\xab", "\x31\x0e\x0e\xdd\x47\xdb\x6f\x72"},
-	{8, "\x8e\x9a\x29\x8d\x11\x95\x90\x36", "\x62\x24\x93\x9a\x79\xf5\xf5\x93"},
-	{16, "\x66\x8b\x90\x7d\x1a\xdd\x4f\xcc", "\xdb\x9b\xc2\x57\x7f\xcc\x2a\x3f"},
-	{24, "\x8c\x9c\x34\x67\xb2\xae\x64\xf4", "\x94\xaf\x49\xf6\xc6\x50\xad\xb8"},
-	{40, "\x31\x15\xe4\x99\x32\x36\xd2\xc1", "\xd0\xa7\x04\x53\x6b\xa9\x3e\x0e"},
-	{48, "\x46\x4c\x07\xdf\xf8\x43\x31\x9f", "\x51\xa9\xcb\x9e\xcb\xa3\x12\xe6"},
-	{64, "\x65\x60\x4a\x4b\xec\x97\x79\xf1", "\xd8\xca\x02\x85\x0b\xc4\xd2\xac"},
+	{0, "\x31\x0e\x0e\xdd\x47\xdb\x6f\x72"},  {8, "\x62\x24\x93\x9a\x79\xf5\xf5\x93"},
+	{16, "\xdb\x9b\xc2\x57\x7f\xcc\x2a\x3f"}, {24, "\x94\xaf\x49\xf6\xc6\x50\xad\xb8"},
+	{40, "\xd0\xa7\x04\x53\x6b\xa9\x3e\x0e"}, {48, "\x51\xa9\xcb\x9e\xcb\xa3\x12\xe6"},
+	{64, "\xd8\xca\x02\x85\x0b\xc4\xd2\xac"},
 };
 
 static void agrees_with_vectors(void **state)
@@ -37,26 +34,24 @@ static void agrees_with_vectors(void **state)
 	memcpy(key, bytes, sizeof(key));
 	memcpy(words, bytes, sizeof(words));
 	for (size_t i = 0; i < sw_count(vectors); i++) {
-		hash = sw_siphash_13(key, words, (__u32)(vectors[i].bytes / 8));
-		assert_memory_equal(&hash, vectors[i].hash13, sizeof(hash));
 		hash = sw_siphash_24(key, words, (__u32)(vectors[i].bytes / 8));
-		assert_memory_equal(&hash, vectors[i].hash24, sizeof(hash));
+		assert_memory_equal(&hash, vectors[i].hash, sizeof(hash));
 	}
 }
 
 static void depends_on_every_bit(void **state)
 {
-	__u64 key[2] = {1, 2}, words[5] = {}, whole = sw_siphash_13(key, words, 5);
+	__u64 key[2] = {1, 2}, words[5] = {}, whole = sw_siphash_24(key, words, 5);
 
 	(void)state;
 	for (int bit = 0; bit < 5 * 64; bit++) {
 		words[bit / 64] ^= 1ull << bit % 64;
-		assert_int_not_equal(sw_siphash_13(key, words, 5), whole);
+		assert_int_not_equal(sw_siphash_24(key, words, 5), whole);
 		words[bit / 64] ^= 1ull << bit % 64;
 	}
 	for (int bit = 0; bit < 128; bit++) {
 		key[bit / 64] ^= 1ull << bit % 64;
-		assert_int_not_equal(sw_siphash_13(key, words, 5), whole);
+		assert_int_not_equal(sw_siphash_24(key, words, 5), whole);
 		key[bit / 64] ^= 1ull << bit % 64;
 	}
 }
