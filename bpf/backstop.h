@@ -231,18 +231,21 @@ static __noinline int sw_walk_packet(struct sw_out *out)
 
 #define SW_NOT_PASSED -1
 
-/* The common way of a packet to a guarded port: connect() let it through. Only TCP's sockets have such a memory. */
+/* The common way of a packet to a guarded port: connect() let it through. Only TCP's sockets have such a memory, and
+   only full ones. */
 SW_INLINE int sw_passed_egress(struct __sk_buff *skb, struct bpf_sock *sk, int port)
 {
 	struct sw_sock *st;
 
-	sk = bpf_sk_fullsock(sk);
-	if (!sk || port != bpf_ntohs(sk->dst_port))
+	if (port != bpf_ntohs(sk->dst_port))
 		return SW_NOT_PASSED;
 	st = bpf_sk_storage_get(&sockets, sk, 0, 0);
 	if (!st || !sw_passed(st, port) || sw_has_left(skb, sk, st))
 		return SW_NOT_PASSED;
-	return st->gated ? sw_gated_egress(skb, sk, st) : SW_SKB_PASS;
+	if (!st->gated)
+		return SW_SKB_PASS;
+	sk = bpf_sk_fullsock(sk);
+	return sk ? sw_gated_egress(skb, sk, st) : SW_NOT_PASSED;
 }
 
 /* Another packet that has to do with a port that a rule names, or that cannot be told at a glance. */
