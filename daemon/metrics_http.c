@@ -3,7 +3,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <microhttpd.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include <time.h>
 
 #include "daemon/base.h"
+#include "daemon/metrics_library.h"
 
 /* So many clients in one turn of the loop, and so many turns in a time. Behind everything that enforces. */
 #define ACCEPTS 4
@@ -40,6 +40,7 @@ struct sw_metrics_http {
 	int fd;
 	char *path; /* of the socket that we made; NULL: none */
 	sd_event *loop;
+	struct sw_mhd mhd;
 	struct MHD_Daemon *library;
 	sd_event_source *listen, *io, *timer;
 	sw_metrics_body *body;
@@ -222,24 +223,25 @@ static int open_socket(struct sw_metrics_http *http, const char *text, gid_t rea
 
 /* ---- what is answered ---- */
 
-static bool add_header(struct MHD_Response *response, const char *name, const char *value)
+static bool add_header(struct sw_metrics_http *http, struct MHD_Response *response,
+		       const char *name, const char *value)
 {
-	return response && MHD_add_response_header(response, name, value) == MHD_YES;
+	return response && http->mhd.add_response_header(response, name, value) == MHD_YES;
 }
 
 /* Each connection is for one request: so its time can be bounded, whatever it sends. */
-static struct MHD_Response *page_new(char *text, size_t length, enum MHD_ResponseMemoryMode mode,
-				     const char *type)
+static struct MHD_Response *page_new(struct sw_metrics_http *http, char *text, size_t length,
+				     enum MHD_ResponseMemoryMode mode, const char *type)
 {
-	struct MHD_Response *response = MHD_create_response_from_buffer(length, text, mode);
+	struct MHD_Response *response = http->mhd.create_response_from_buffer(length, text, mode);
 
 	if (!response && mode == MHD_RESPMEM_MUST_FREE)
 		free(text);
-	if (add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type) &&
-	    add_header(response, MHD_HTTP_HEADER_CONNECTION, "close"))
+	if (add_header(http, response, MHD_HTTP_HEADER_CONTENT_TYPE, type) &&
+	    add_header(http, response, MHD_HTTP_HEADER_CONNECTION, "close"))
 		return response;
 	if (response)
-		MHD_destroy_response(response);
+		http->mhd.destroy_response(response);
 	return NULL;
 }
 
@@ -253,12 +255,12 @@ static int pages_new(struct sw_metrics_http *http, struct sw_fault *fault)
 	};
 
 	for (int i = 0; i < PAGE_MAX; i++) {
-		http->pages[i] = page_new(texts[i], strlen(texts[i]), MHD_RESPMEM_PERSISTENT,
+		http->pages[i] = page_new(http, texts[i], strlen(texts[i]), MHD_RESPMEM_PERSISTENT,
 					  "text/plain; charset=utf-8");
 		if (!http->pages[i])
 			return sw_fault(fault, SW_EXIT_KERNEL, "out of memory");
 	}
-	if (!add_header(http->pages[PAGE_METHOD], MHD_HTTP_HEADER_ALLOW, "GET, HEAD"))
+	if (!add_header(http, http->pages[PAGE_METHOD], MHD_HTTP_HEADER_ALLOW, "GET, HEAD"))
 		return sw_fault(fault, SW_EXIT_KERNEL, "out of memory");
 	return 0;
 }
@@ -274,14 +276,14 @@ static struct MHD_Response *metrics_page(struct sw_metrics_http *http)
 	if (http->metrics && now - http->made_usec < CACHE_USEC)
 		return http->metrics;
 	text = http->body(http->data, &length);
-	page = text ? page_new(text, length, MHD_RESPMEM_MUST_FREE,
+	page = text ? page_new(http, text, length, MHD_RESPMEM_MUST_FREE,
 			       "text/plain; version=0.0.4; charset=utf-8")
 		    : NULL;
 	if (!page)
 		return NULL;
 	/* Who is still being sent the old one keeps it. */
 	if (http->metrics)
-		MHD_destroy_response(http->metrics);
+		http->mhd.destroy_response(http->metrics);
 	http->metrics = page;
 	http->made_usec = now;
 	return page;
@@ -296,7 +298,7 @@ static enum MHD_Result on_request(void *data, struct MHD_Connection *connection,
 	struct MHD_Response *page;
 	struct peer *peer;
 
-	info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	info = http->mhd.get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 	peer = info ? info->socket_context : NULL;
 	if (peer)
 		peer->answered = true;
@@ -306,18 +308,18 @@ static enum MHD_Result on_request(void *data, struct MHD_Connection *connection,
 	(void)state;
 	/* Answered when the headers are there: what a client would upload is not read. */
 	if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
-		return MHD_queue_response(connection, MHD_HTTP_METHOD_NOT_ALLOWED,
-					  http->pages[PAGE_METHOD]);
+		return http->mhd.queue_response(connection, MHD_HTTP_METHOD_NOT_ALLOWED,
+						http->pages[PAGE_METHOD]);
 	if (strcmp(url, "/") == 0)
-		return MHD_queue_response(connection, MHD_HTTP_OK, http->pages[PAGE_INDEX]);
+		return http->mhd.queue_response(connection, MHD_HTTP_OK, http->pages[PAGE_INDEX]);
 	if (strcmp(url, "/metrics") != 0)
-		return MHD_queue_response(connection, MHD_HTTP_NOT_FOUND,
-					  http->pages[PAGE_NOT_FOUND]);
+		return http->mhd.queue_response(connection, MHD_HTTP_NOT_FOUND,
+						http->pages[PAGE_NOT_FOUND]);
 	page = metrics_page(http);
 	if (!page)
-		return MHD_queue_response(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
-					  http->pages[PAGE_BROKEN]);
-	return MHD_queue_response(connection, MHD_HTTP_OK, page);
+		return http->mhd.queue_response(connection, MHD_HTTP_SERVICE_UNAVAILABLE,
+						http->pages[PAGE_BROKEN]);
+	return http->mhd.queue_response(connection, MHD_HTTP_OK, page);
 }
 
 /* ---- connections ---- */
@@ -363,7 +365,7 @@ static void on_connection(void *data, struct MHD_Connection *connection, void **
 	struct peer *peer;
 
 	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-		info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+		info = http->mhd.get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 		peer = calloc(1, sizeof(*peer));
 		*context = peer;
 		if (!peer) {
@@ -394,7 +396,7 @@ static void set_timer(struct sw_metrics_http *http)
 	MHD_UNSIGNED_LONG_LONG library_ms;
 	uint64_t now = now_usec(), at = peer ? peer->since_usec + PEER_USEC : UINT64_MAX;
 
-	if (MHD_get_timeout(http->library, &library_ms) == MHD_YES &&
+	if (http->mhd.get_timeout(http->library, &library_ms) == MHD_YES &&
 	    library_ms < PEER_USEC / 1000 && now + library_ms * 1000 < at)
 		at = now + library_ms * 1000;
 	if (at == UINT64_MAX) {
@@ -413,7 +415,7 @@ static void turn(struct sw_metrics_http *http)
 	for (struct peer *peer = http->peers; peer; peer = peer->next)
 		if (!peer->told && now - peer->since_usec >= PEER_USEC)
 			tell_to_go(peer);
-	MHD_run(http->library);
+	http->mhd.run(http->library);
 	set_timer(http);
 }
 
@@ -461,7 +463,7 @@ static int on_listen(sd_event_source *source, int fd, uint32_t events, void *dat
 			break;
 		if (staying(http) >= SW_METRICS_PEERS)
 			make_room(http);
-		MHD_add_connection(http->library, client, &nobody, sizeof(nobody));
+		http->mhd.add_connection(http->library, client, &nobody, sizeof(nobody));
 	}
 	turn(http);
 	return 0;
@@ -473,7 +475,7 @@ static int start_library(struct sw_metrics_http *http, struct sw_fault *fault)
 {
 	const union MHD_DaemonInfo *info;
 
-	http->library = MHD_start_daemon(
+	http->library = http->mhd.start_daemon(
 		MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, on_request, http,
 		MHD_OPTION_CONNECTION_LIMIT, PEERS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
 		(unsigned int)SW_METRICS_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
@@ -481,7 +483,7 @@ static int start_library(struct sw_metrics_http *http, struct sw_fault *fault)
 		(size_t)1024, MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_END);
 	if (!http->library)
 		return sw_fault(fault, SW_EXIT_KERNEL, "--metrics: libmicrohttpd does not start");
-	info = MHD_get_daemon_info(http->library, MHD_DAEMON_INFO_EPOLL_FD);
+	info = http->mhd.get_daemon_info(http->library, MHD_DAEMON_INFO_EPOLL_FD);
 	if (!info ||
 	    sd_event_add_io(http->loop, &http->io, info->epoll_fd, EPOLLIN, on_io, http) < 0)
 		return sw_fault(fault, SW_EXIT_KERNEL, "--metrics: cannot be watched");
@@ -525,8 +527,8 @@ int sw_metrics_http_open(sd_event *loop, const char *address, gid_t readers, sw_
 	if (!new)
 		return sw_fault(fault, SW_EXIT_KERNEL, "out of memory");
 	*new = (struct sw_metrics_http){.fd = -1, .loop = loop, .body = body, .data = data};
-	if (open_socket(new, address, readers, fault) < 0 || pages_new(new, fault) < 0 ||
-	    start_library(new, fault) < 0 || watch(new, fault) < 0)
+	if (open_socket(new, address, readers, fault) < 0 || sw_mhd_load(&new->mhd, fault) < 0 ||
+	    pages_new(new, fault) < 0 || start_library(new, fault) < 0 || watch(new, fault) < 0)
 		return -1;
 	*http = sw_take(new);
 	return 0;
@@ -540,12 +542,12 @@ void sw_metrics_http_close(struct sw_metrics_http *http)
 	sd_event_source_disable_unref(http->io);
 	sd_event_source_disable_unref(http->timer);
 	if (http->library)
-		MHD_stop_daemon(http->library);
+		http->mhd.stop_daemon(http->library);
 	for (int i = 0; i < PAGE_MAX; i++)
 		if (http->pages[i])
-			MHD_destroy_response(http->pages[i]);
+			http->mhd.destroy_response(http->pages[i]);
 	if (http->metrics)
-		MHD_destroy_response(http->metrics);
+		http->mhd.destroy_response(http->metrics);
 	sw_close_cleanup(&http->fd);
 	if (http->path)
 		unlink(http->path);

@@ -156,6 +156,7 @@ static void with_what_they_consist_of(void **state)
 	int fd sw_autoclose = file_of(from, path);
 
 	(void)state;
+	(void)fd; /* keeps the file */
 	picked = pick(path, ours, NULL);
 	wanted = btf__type_by_id(picked,
 				 (__u32)btf__find_by_name_kind(picked, "wanted", BTF_KIND_STRUCT));
