@@ -156,15 +156,22 @@ struct sw_prefix_key { /* value: __u32 class */
  * The map `head`, one entry. `active` is the only word that changes while programs look: a program
  * reads it once and uses that slot to the end, so each decision is made against exactly one policy.
  * Filling a slot is safe because the daemon waits for running programs after each switch.
+ *
+ * Its upper bits count what else a decision rests on: each slot that was filled and each change of the map `interfaces`,
+ * after it was made. So while the word is the same, what was decided of a packet by its port, its source and its
+ * interface holds for the next.
  */
 struct sw_head {
 	__u32 abi;    /* SW_ABI_VERSION */
-	__u32 active; /* slot in force: 0 or 1 */
+	__u32 active; /* bit 0: slot in force; the rest counts changes behind it, see below */
 	__u32 serves; /* bit per slot: as `serves` of its policy, near to what each packet asks */
 	__u32 elsewhere; /* SMTP on ports that no rule names is recognised */
 	__u64 cgroup_id; /* the guarded cgroup: paths of callers are told from here */
 	__u64 confirm_before; /* CLOCK_REALTIME ns; the daemon goes back to the other slot then; 0 = confirmed */
 	__u64 existing_close; /* generation since which older connections are reset, 0 = they may finish */
+	/* Ports that an edge block of either slot names: port p is bit p % 64 of word p / 64, p being what its two
+	   bytes in a packet are as a number of this machine. Most packets are done with by this. */
+	__u64 edge_named[65536 / 64];
 	struct sw_policy slot[2];
 	/* The daemon's account of events, beside no word that programs read: it is changed for each
 	   event, and outlives a daemon that is killed. */
@@ -202,7 +209,7 @@ SW_SIZE(struct sw_prefix_key, 20);
 SW_SIZE(struct sw_pattern, 88);
 SW_SIZE(struct sw_policy, 16 + 3 * 8192 + 9 * 64 + 64 + 2 * (8 + 272) + 8 + SW_PATTERNS_MAX * 88 +
 				  65536 + 1024 + 10240);
-SW_SIZE(struct sw_head, 40 + 2 * sizeof(struct sw_policy) + 40 + SW_OBJECTS * 32);
+SW_SIZE(struct sw_head, 40 + 2 * sizeof(struct sw_policy) + 40 + 8192 + SW_OBJECTS * 32);
 SW_SIZE(struct sw_rule_info, 776);
 SW_SIZE(struct sw_policy_info, 4136);
 #undef SW_SIZE

@@ -112,6 +112,42 @@ struct sw_edge_source {
 	__u32 suppressed; /* events left out since the last one */
 };
 
+/*
+ * What was decided about a source not long ago. Holds while sw_head.active is the same, where the policy has asked
+ * about nothing but this; one of more rows than one word's is not remembered.
+ *
+ * In a flood the decision is known, no event is due, and all that is left to do with a SYN is to count it: `tick` says
+ * how long (edge_flood.h). Such SYNs are in `refused` and nowhere else, but for those up to `settled`, which the
+ * source's entry has as well, and up to `hit_settled`, which `hits` has. What is counted outlasts the source: it goes
+ * on when the element is another's.
+ */
+struct sw_edge_recent {
+	__u64 src[2];
+	__u64 tick; /* the kernel's, in which SYNs need no more than counting; 0: none */
+	__u64 refused; /* SYNs: each counts as connect, refused, dropped and suppressed, and as a hit */
+	__u32 state; /* sw_head.active */
+	__u32 interface;
+	__u32 reset; /* 1: they are answered by a RST; 0: dropped */
+	__u16 port, rule;
+	__u32 settled;    /* low bits of `refused` as it was when the source's entry was written */
+	__u64 generation; /* of the policy; 0: there is none */
+	__u64 resets;     /* of `refused`: answered */
+	__u64 hit_settled;
+	__u64 hit_generation; /* of the policy that `hit` is of */
+	__u32 hit;            /* key of the rule in `hits` */
+	__u32 source;         /* where the source may lie in `edge_sources` */
+	__u32 second;         /* CLOCK_BOOTTIME: in which those not settled were refused */
+	__u64 reserved[3];
+};
+
+#define SW_EDGE_RECENT_BITS 7
+#define SW_EDGE_RECENT (1u << SW_EDGE_RECENT_BITS)
+
+/* The map `remembered`, of each CPU one. */
+struct sw_edge_recents {
+	struct sw_edge_recent of[SW_EDGE_RECENT];
+};
+
 #define SW_EDGE_WINDOW_S 10           /* seconds */
 #define SW_EDGE_EVENTS 3              /* of one source in a window */
 #define SW_EDGE_EVENTS_PER_SECOND 256 /* of all sources together: sources can be forged */
@@ -127,6 +163,7 @@ struct sw_answer_line {
 static_assert(sizeof(struct sw_interface) == 152, "struct sw_interface changed its layout");
 static_assert(sizeof(struct sw_edge_flow) == 64, "a flow is one cache line");
 static_assert(sizeof(struct sw_edge_source) == 72, "struct sw_edge_source changed its layout");
+static_assert(sizeof(struct sw_edge_recent) == 128, "struct sw_edge_recent changed its layout");
 static_assert(sizeof(struct sw_answer_line) == 276, "struct sw_answer_line changed its layout");
 #endif
 

@@ -6,6 +6,7 @@
 #include "bpf/edge_load.h"
 
 #include "bpf/edge_answer.h"
+#include "bpf/edge_flood.h"
 #include "bpf/edge_gates.h"
 #include "bpf/edge_packet.h"
 #include "bpf/edge_settled.h"
@@ -40,6 +41,7 @@ static __noinline int sw_xdp_refuse(struct xdp_md *ctx, struct sw_edge_work *wor
 {
 	__u32 syn = sw_xdp_is_syn(&work->packet), drop = work->action == SW_ACTION_DROP;
 	__u32 answer = !drop && work->flags & SW_RULE_ANSWER;
+	int verdict;
 
 	if (work->audit) {
 		if (syn) {
@@ -58,8 +60,13 @@ static __noinline int sw_xdp_refuse(struct xdp_md *ctx, struct sw_edge_work *wor
 			       : syn ? SW_VERDICT_REJECT
 				     : SW_VERDICT_RESET,
 			       reason);
-	if (answer)
-		return sw_xdp_answer(ctx, work);
+	if (answer) {
+		verdict = sw_xdp_answer(ctx, work);
+		if (verdict != SW_XDP_NO_ANSWER)
+			return verdict;
+	}
+	if (syn && !answer)
+		sw_recent_expect(work, !drop);
 	if (!drop)
 		return sw_xdp_reset(ctx, work);
 	sw_edge_count(SW_COUNT_EDGE_DROPPED);
@@ -124,14 +131,14 @@ SW_INLINE int sw_xdp_guarded(struct xdp_md *ctx, struct sw_edge_work *work,
 			     const struct sw_interface *interface)
 {
 	__u32 named = sw_xdp_has_port(&work->packet), sound = sw_xdp_is_sound(ctx, &work->packet);
-	__u64 slot = work->slot, rows;
-	int known = 0;
+	__u32 rule = SW_RECENT_UNKNOWN;
+	__u64 slot = work->slot;
 
 	SW_OPAQUE(slot);
 	slot &= 1;
 	work->rule = SW_RULE_NONE;
 	work->action = SW_ACTION_REJECT;
-	work->flags = work->audit = 0;
+	work->flags = work->audit = work->known = 0;
 	work->generation = policy->generation;
 	sw_xdp_set_key(ctx, work);
 	if (!interface) {
@@ -142,27 +149,29 @@ SW_INLINE int sw_xdp_guarded(struct xdp_md *ctx, struct sw_edge_work *work,
 		return XDP_PASS;
 	if (sound && !(work->packet.tcp_flags & SW_TCP_SYN) && sw_edge_is_settled(work, at))
 		return XDP_PASS;
-	rows = interface->rows[slot].w[0];
 	if (named) {
-		known = sw_xdp_remembers(work, policy, rows);
-		if (!known && !sw_xdp_begin(work, interface))
+		rule = sw_recent_rule(work, policy);
+		if (rule == SW_RECENT_UNKNOWN && !sw_xdp_begin(work, interface))
 			return XDP_PASS;
 	}
+	work->ethernet = interface->link == SW_LINK_ETHERNET;
 	sw_xdp_identify(ctx, work, interface->link);
 	if (!sound)
 		return sw_xdp_malformed(work, interface->enforced[slot]);
-	if (!known)
-		sw_xdp_decide(work, policy, rows);
+	if (rule == SW_RECENT_UNKNOWN)
+		sw_xdp_decide(work, policy);
+	else
+		sw_xdp_set_rule(work, policy, rule);
 	return sw_xdp_act(ctx, work);
 }
 
 /* Leaves the headers in `packet`, as the interface has them. */
 SW_INLINE void sw_xdp_read(struct xdp_md *ctx, struct sw_packet *packet,
-			   const struct sw_interface *interface, __u32 glance)
+			   const struct sw_interface *interface, __u32 plain)
 {
 	__u32 link = interface ? interface->link : SW_LINK_ETHERNET;
 
-	if (glance < SW_GLANCE_OTHER && link == SW_LINK_ETHERNET && sw_xdp_read_plain(ctx, packet))
+	if (plain && link == SW_LINK_ETHERNET && sw_xdp_read_plain(ctx, packet))
 		return;
 	sw_xdp_walk(ctx, packet, link);
 	/* Of an interface that nothing is known of either reading counts. */
@@ -170,42 +179,52 @@ SW_INLINE void sw_xdp_read(struct xdp_md *ctx, struct sw_packet *packet,
 		sw_xdp_walk(ctx, packet, SW_LINK_IP);
 }
 
-static __noinline int sw_xdp_packet(struct xdp_md *ctx, __u32 glance)
+/* `plain`: an Ethernet frame that sw_xdp_glance() told a port of, or a packet without a link header that looks so. */
+static __noinline int sw_xdp_packet(struct xdp_md *ctx, __u32 plain)
 {
-	__u32 zero = 0, index = ctx->ingress_ifindex, slot;
-	struct sw_head *at = bpf_map_lookup_elem(&head, &zero);
+	__u32 zero = 0, index = ctx->ingress_ifindex;
 	const struct sw_interface *interface;
 	const struct sw_policy *policy;
 	struct sw_edge_work *work;
 	struct sw_packet *packet;
 
 	work = bpf_map_lookup_elem(&edge_work, &zero);
-	if (!at || !work)
+	if (!work)
 		return XDP_DROP;
-	policy = sw_policy_in_force(at, &slot);
-	work->slot = slot;
+	work->state = SW_READ_ONCE(edge_head.active);
+	work->slot = work->state & 1;
+	policy = sw_head_policy(work->state);
 	packet = &work->packet;
 	interface = bpf_map_lookup_elem(&interfaces, &index);
-	sw_xdp_read(ctx, packet, interface, glance);
+	sw_xdp_read(ctx, packet, interface, plain);
 	if (sw_xdp_is_other(packet))
 		return XDP_PASS;
 	if (sw_xdp_has_port(packet) && !sw_edge_guarded(policy, packet->dst_port))
 		return XDP_PASS;
-	return sw_xdp_guarded(ctx, work, at, policy, interface);
+	return sw_xdp_guarded(ctx, work, &edge_head, policy, interface);
 }
 
-/* The look-up comes first, as nothing but `ctx` need be kept over it. */
+/* What may go to a port that is named, and what must be walked to tell. */
+static __noinline int sw_xdp_named(struct xdp_md *ctx, __u32 glance)
+{
+	__u32 plain = glance < SW_GLANCE_OTHER;
+	int answer = SW_FLOOD_NOT;
+
+	if (plain && sw_xdp_is_settled(ctx, &edge_head))
+		return XDP_PASS;
+	if (plain)
+		answer = sw_flood(ctx);
+	/* Looked at by the verifier once for both. */
+	SW_OPAQUE(plain);
+	return answer == SW_FLOOD_NOT ? sw_xdp_packet(ctx, plain) : answer;
+}
+
 SEC("xdp.frags")
 int sw_edge(struct xdp_md *ctx)
 {
-	__u32 zero = 0, glance, slot;
-	struct sw_head *at = bpf_map_lookup_elem(&head, &zero);
+	__u32 glance = sw_xdp_glance(ctx);
 
-	if (!at)
-		return XDP_DROP;
-	glance = sw_xdp_glance(ctx);
-	if (glance < SW_GLANCE_OTHER &&
-	    (!sw_edge_guarded(sw_policy_in_force(at, &slot), glance) || sw_xdp_is_settled(ctx, at)))
+	if (glance < SW_GLANCE_OTHER ? !sw_head_names(glance) : glance == SW_GLANCE_OTHER)
 		return XDP_PASS;
-	return glance == SW_GLANCE_OTHER ? XDP_PASS : sw_xdp_packet(ctx, glance);
+	return sw_xdp_named(ctx, glance);
 }

@@ -24,19 +24,6 @@ SW_INLINE int sw_xdp_is_single(struct xdp_md *ctx, const struct sw_packet *packe
 	return data + 12 <= end && !((SW_XDP_U8(data, 0) | SW_XDP_U8(data, 6)) & 1);
 }
 
-SW_INLINE void sw_xdp_swap_addresses(void *data)
-{
-	__u16 *words = data;
-
-#pragma GCC unroll 3
-	for (int i = 0; i < 3; i++) {
-		__u16 word = words[i];
-
-		words[i] = words[i + 3];
-		words[i + 3] = word;
-	}
-}
-
 /*
  * Makes the packet `length` bytes from IP on. Behind it there is room only where the driver left some: with a packet of
  * this machine's own, which generic XDP is given as it is, most often none. In front of it there are
@@ -180,14 +167,16 @@ SW_INLINE int sw_xdp_guess(const struct sw_edge_work *work, __u32 slot, __u16 le
 	return -1;
 }
 
-/* Says it, or at least that nobody listens. */
+#define SW_XDP_NO_ANSWER (-1)
+
+/* Says it. */
 SW_INLINE int sw_xdp_say(struct xdp_md *ctx, struct sw_edge_work *work,
 			 const struct sw_reply *reply, const struct sw_answer_line *line)
 {
 	if (!sw_xdp_may_reply(ctx, work))
 		goto drop;
 	if (sw_xdp_reply(ctx, work, reply, line) < 0)
-		return sw_xdp_reset(ctx, work);
+		return SW_XDP_NO_ANSWER;
 	if (line)
 		sw_edge_count(SW_COUNT_EDGE_ANSWERS);
 	sw_edge_count(SW_COUNT_EDGE_DROPPED);
@@ -197,7 +186,7 @@ drop:
 	return XDP_DROP;
 }
 
-/* A packet under a rule `reject "text" answer`. */
+/* A packet under a rule `reject "text" answer`. SW_XDP_NO_ANSWER: the client is to be told by a RST. */
 static __noinline int sw_xdp_answer(struct xdp_md *ctx, struct sw_edge_work *work)
 {
 	__u32 key = work->slot * SW_RULES_MAX + work->rule;
@@ -206,7 +195,7 @@ static __noinline int sw_xdp_answer(struct xdp_md *ctx, struct sw_edge_work *wor
 	struct sw_reply reply;
 
 	if (!line || !line->length)
-		return sw_xdp_reset(ctx, work);
+		return SW_XDP_NO_ANSWER;
 	switch (sw_answer_to(&work->packet, sw_xdp_guess(work, slot, line->length))) {
 	case SW_ANSWER_SYN:
 		sw_reply_syn(&work->packet, sw_xdp_number(work, slot), &reply);
@@ -226,7 +215,7 @@ static __noinline int sw_xdp_answer(struct xdp_md *ctx, struct sw_edge_work *wor
 	default:
 		/* Of a connection that did not begin here, as it is older than the program. */
 		sw_edge_report(work, SW_VERDICT_RESET, SW_REASON_NOT_PERMITTED);
-		return sw_xdp_reset(ctx, work);
+		return SW_XDP_NO_ANSWER;
 	}
 }
 

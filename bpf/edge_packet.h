@@ -9,7 +9,7 @@
 
 #include "bpf/count.h"
 #include "bpf/edge_match.h"
-#include "bpf/edge_sources.h"
+#include "bpf/edge_recent.h"
 #include "bpf/kernel.h"
 #include "bpf/lookup.h"
 #include "bpf/maps_edge.h"
@@ -34,9 +34,18 @@ SW_INLINE int sw_xdp_may_be_bare(struct xdp_md *ctx)
 	return data + 1 > end || sw_xdp_is_bare_digit(SW_XDP_U8(data, 0));
 }
 
-/* What a look at the headers says: the port that they go to, or one of these. */
+/* What a look at the headers says: the port that they go to as it is there, or one of these. */
 #define SW_GLANCE_OTHER 0x10000 /* surely to none: no TCP */
 #define SW_GLANCE_ODD 0x10001   /* it must be walked */
+
+/* Read there, and not with the place worked out first for both families. */
+SW_INLINE __u32 sw_xdp_port(const void *data, __u32 at)
+{
+	__u32 port = SW_XDP_U16(data, at);
+
+	SW_OPAQUE(port);
+	return port;
+}
 
 SW_INLINE __u32 sw_xdp_glance_ipv6(void *data, void *end)
 {
@@ -46,7 +55,7 @@ SW_INLINE __u32 sw_xdp_glance_ipv6(void *data, void *end)
 		return SW_GLANCE_ODD;
 	protocol = SW_XDP_U8(data, 20);
 	if (protocol == SW_PROTOCOL_TCP)
-		return bpf_ntohs(SW_XDP_U16(data, 56));
+		return sw_xdp_port(data, 56);
 	return sw_parse_is_extension(protocol, 1) ? SW_GLANCE_ODD : SW_GLANCE_OTHER;
 }
 
@@ -69,7 +78,7 @@ SW_INLINE __u32 sw_xdp_glance(struct xdp_md *ctx)
 			       ? sw_xdp_glance_ipv6(data, end)
 			       : SW_GLANCE_ODD;
 	if ((SW_XDP_U32(data, 20) & SW_XDP_WHOLE_TCP_MASK) == SW_XDP_WHOLE_TCP)
-		return bpf_ntohs(SW_XDP_U16(data, 36));
+		return sw_xdp_port(data, 36);
 	protocol = SW_XDP_U8(data, 23);
 	return protocol == SW_PROTOCOL_TCP || protocol == SW_PROTOCOL_AH ? SW_GLANCE_ODD
 									 : SW_GLANCE_OTHER;
@@ -134,6 +143,20 @@ SW_INLINE int sw_xdp_read_plain(struct xdp_md *ctx, struct sw_packet *packet)
 	__builtin_memcpy(packet->src, data + 22, 16);
 	__builtin_memcpy(packet->dst, data + 38, 16);
 	return sw_xdp_plain_tcp(data + 54, 54, packet);
+}
+
+/* Turns the Ethernet addresses of a frame round. */
+SW_INLINE void sw_xdp_swap_addresses(void *data)
+{
+	__u16 *words = data;
+
+#pragma GCC unroll 3
+	for (int i = 0; i < 3; i++) {
+		__u16 word = words[i];
+
+		words[i] = words[i + 3];
+		words[i + 3] = word;
+	}
 }
 
 /* ---- the walk ---- */
@@ -221,42 +244,6 @@ SW_INLINE void sw_xdp_set_rule(struct sw_edge_work *work, const struct sw_policy
 	work->audit = !!(work->flags & SW_RULE_AUDIT);
 }
 
-/* Was it decided not long ago? The rule and so on are in `work` then. */
-SW_INLINE int sw_xdp_remembers(struct sw_edge_work *work, const struct sw_policy *policy,
-			       __u64 interface_rows)
-{
-	const struct sw_packet *packet = &work->packet;
-	const __u64 *src = (const void *)packet->src;
-	__u32 mixed = ((__u32)(src[1] >> 32) ^ (__u32)(src[0] >> 32)) * 0x9e3779b1u;
-	const struct sw_edge_recent *recent;
-
-	work->recent_at = mixed >> 26;
-	recent = sw_edge_recent(work);
-	if (recent->src[0] != src[0] || recent->src[1] != src[1] ||
-	    recent->port != packet->dst_port || recent->rows != interface_rows ||
-	    recent->generation != policy->generation)
-		return 0;
-	sw_xdp_set_rule(work, policy, recent->rule);
-	return 1;
-}
-
-/* `rows`: of the port on this interface, before anything was asked about. */
-SW_INLINE void sw_xdp_remember(struct sw_edge_work *work, const struct sw_policy *policy,
-			       __u64 interface_rows, __u64 rows)
-{
-	const __u64 *src = (const void *)work->packet.src;
-	struct sw_edge_recent *recent = sw_edge_recent(work);
-
-	if (policy->n_rows > 64 || rows & ~policy->any[SW_DIM_DST].w[0])
-		return;
-	recent->src[0] = src[0];
-	recent->src[1] = src[1];
-	recent->rows = interface_rows;
-	recent->generation = policy->generation;
-	recent->port = work->packet.dst_port;
-	recent->rule = work->rule;
-}
-
 /* Is the source in no list of the policy? Told at once of most sources of IPv4. */
 SW_INLINE __u32 sw_xdp_is_unlisted(const struct sw_edge_work *work, const struct sw_policy *policy)
 {
@@ -271,8 +258,7 @@ SW_INLINE __u32 sw_xdp_is_unlisted(const struct sw_edge_work *work, const struct
 }
 
 /* Leaves the deciding rule, its action and flags in `work`. */
-static __noinline void sw_xdp_decide(struct sw_edge_work *work, const struct sw_policy *policy,
-				     __u64 interface_rows)
+static __noinline void sw_xdp_decide(struct sw_edge_work *work, const struct sw_policy *policy)
 {
 	struct sw_ask ask = {
 		.to = &work->lookup,
@@ -284,7 +270,7 @@ static __noinline void sw_xdp_decide(struct sw_edge_work *work, const struct sw_
 
 	ask.unlisted = sw_xdp_is_unlisted(work, policy);
 	sw_xdp_set_rule(work, policy, sw_lookup_rule(&ask, work->packet.src, work->packet.dst, 0));
-	sw_xdp_remember(work, policy, interface_rows, rows);
+	sw_recent_remember(work, policy, rows);
 }
 
 #endif

@@ -40,8 +40,8 @@ SW_INLINE int sw_xdp_is_midway(struct xdp_md *ctx, __u64 key[5])
 	return 1;
 }
 
-/* May it pass at once? */
-SW_INLINE int sw_xdp_is_settled(struct xdp_md *ctx, const struct sw_head *at)
+/* May it pass at once? Not inline: what is called when it may not needs the stack. */
+static __noinline int sw_xdp_is_settled(struct xdp_md *ctx, const struct sw_head *at)
 {
 	const struct sw_edge_secret *secret;
 	struct sw_edge_flow_slot *flow;

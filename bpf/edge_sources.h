@@ -31,6 +31,7 @@ struct sw_edge_note {
 	__u32 refused;    /* 1: it was; 0: only recorded */
 	__u32 permitted;  /* an event may be made */
 	__u32 suppressed; /* those left out before it */
+	__u32 quiet;      /* there is none for the rest of the tick */
 };
 
 SW_INLINE void sw_source_begin(struct sw_edge_note *note, struct sw_edge_work *work, __u8 verdict)
@@ -44,7 +45,7 @@ SW_INLINE void sw_source_begin(struct sw_edge_note *note, struct sw_edge_work *w
 	note->second = work->second;
 	note->window = work->window;
 	note->refused = verdict != SW_VERDICT_AUDIT;
-	note->permitted = note->suppressed = 0;
+	note->permitted = note->suppressed = note->quiet = 0;
 }
 
 SW_INLINE int sw_source_is(const struct sw_edge_source_slot *slot, const struct sw_edge_note *note)
@@ -58,12 +59,12 @@ SW_INLINE int sw_source_is(const struct sw_edge_source_slot *slot, const struct 
 
 /* The most of a flood: it is as in the last packet, and no event is due. Without the lock: another CPU that gives the
    entry to another source just then gets one more. */
-SW_INLINE int sw_source_add_quickly(struct sw_edge_source_slot *slot,
-				    const struct sw_edge_note *note)
+SW_INLINE int sw_source_add_quickly(struct sw_edge_source_slot *slot, struct sw_edge_note *note)
 {
 	if (SW_READ_ONCE(slot->second) != note->second ||
 	    SW_READ_ONCE(slot->window) != note->window || SW_READ_ONCE(slot->told) < SW_EDGE_EVENTS)
 		return 0;
+	note->quiet = 1;
 	__sync_fetch_and_add(&slot->suppressed, 1);
 	if (slot->last_ns != note->now)
 		slot->last_ns = note->now;
@@ -149,7 +150,6 @@ SW_INLINE __u32 sw_source_set(const struct sw_edge_note *note)
 SW_INLINE struct sw_edge_source_slot *sw_source_search(struct sw_edge_work *work,
 						       struct sw_edge_note *note)
 {
-	struct sw_edge_recent *recent = sw_edge_recent(work);
 	struct sw_edge_source_slot *slot, *least = 0;
 	__u32 set = sw_source_set(note), at, least_at = set;
 
@@ -160,7 +160,7 @@ SW_INLINE struct sw_edge_source_slot *sw_source_search(struct sw_edge_work *work
 		if (!slot)
 			return 0;
 		if (sw_source_update(slot, note)) {
-			recent->source = at;
+			work->source = at;
 			return slot;
 		}
 		if (!least || slot->refused < least->refused) {
@@ -168,7 +168,7 @@ SW_INLINE struct sw_edge_source_slot *sw_source_search(struct sw_edge_work *work
 			least_at = at;
 		}
 	}
-	recent->source = least_at;
+	work->source = least_at;
 	if (sw_source_take(least, note))
 		sw_edge_count(SW_COUNT_EDGE_EVICTED_SOURCE);
 	return least;
@@ -178,7 +178,7 @@ SW_INLINE struct sw_edge_source_slot *sw_source_search(struct sw_edge_work *work
 SW_INLINE struct sw_edge_source_slot *sw_source_count(struct sw_edge_work *work,
 						      struct sw_edge_note *note)
 {
-	__u32 at = sw_edge_recent(work)->source;
+	__u32 at = work->source;
 	struct sw_edge_source_slot *slot = bpf_map_lookup_elem(&edge_sources, &at);
 
 	if (slot && sw_source_update(slot, note))
@@ -256,6 +256,7 @@ static __noinline int sw_edge_report(struct sw_edge_work *work, __u8 verdict, __
 
 	sw_source_begin(&note, work, verdict);
 	slot = sw_source_count(work, &note);
+	work->quiet = note.quiet;
 	if (!note.permitted || !sw_edge_affords(&note)) {
 		if (note.permitted)
 			sw_source_untold(slot, note.suppressed + 1);

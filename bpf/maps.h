@@ -9,6 +9,7 @@
 
 #include "bpf/kernel.h"
 
+#include "bpf/abi_edge.h"
 #include "bpf/match.h"
 #include "bpf/parse.h"
 
@@ -80,6 +81,15 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } hits SEC(".maps");
+
+/* What the edge remembers of sources, and what it has counted of them: it is part of what `counters` says, so that it
+   lasts as long. Written by the programs of the edge alone; full: another source's place is taken. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sw_edge_recents);
+} remembered SEC(".maps");
 
 /* struct sw_event, to the daemon. Full: the event is lost and counted, the verdict stands. As large as a
    quarter of a second of 50,000 records a second needs. */

@@ -139,18 +139,6 @@ struct sw_edge_seen {
 	__u8 reserved[3];
 };
 
-/* What was decided about a source not long ago. Holds while the policy is the one of `generation` and has asked about
-   nothing but this; a policy of more rows than one word's is not remembered. */
-struct sw_edge_recent {
-	__u64 src[2];
-	__u64 rows;       /* of the interface */
-	__u64 generation; /* 0: there is none */
-	__u16 port, rule;
-	__u32 source; /* where it may lie in `edge_sources` */
-};
-
-#define SW_EDGE_RECENT 64 /* a power of two */
-
 /* One packet's work, too large for the stack. Programs on packets are not interrupted by others of their kind
    on the same CPU. */
 struct sw_edge_work {
@@ -161,13 +149,17 @@ struct sw_edge_work {
 	__u32 word;           /* index of a gate that is being taken */
 	__u64 tick, now_ns;   /* sw_edge_now() */
 	__u32 second, window; /* of now_ns, as in struct sw_edge_source */
-	__u32 recent_at;      /* index of the source's element */
+	__u32 recent_at;      /* index of the source's element in `remembered` */
+	__u32 source;         /* where the source may lie in `edge_sources` */
+	__u32 state;          /* sw_head.active, as it was before anything else was looked at */
 	struct sw_lookup lookup;
 	__u32 slot, rule;
 	__u64 generation;
 	__u8 action, flags; /* of the rule */
 	__u8 audit;         /* the rule is only recorded */
-	__u8 reserved;
+	__u8 known;         /* the source's element in `remembered` says this */
+	__u8 quiet;         /* no event of the source is due in this tick */
+	__u8 ethernet;      /* frames of the interface begin so */
 	/* For an event of the gate; zero otherwise. */
 	__u8 verb, verb_length, mechanism, from_server;
 	__u16 tls_version;
@@ -175,7 +167,6 @@ struct sw_edge_work {
 	__u8 mac[6];
 	__u16 vlan[2], session;
 	__u8 frame[128]; /* an answer that is being built */
-	struct sw_edge_recent recent[SW_EDGE_RECENT];
 };
 
 struct {
@@ -184,15 +175,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct sw_edge_work);
 } edge_work SEC(".maps");
-
-/* What is remembered of the source of the packet, or of another one. */
-SW_INLINE struct sw_edge_recent *sw_edge_recent(struct sw_edge_work *work)
-{
-	__u64 at = work->recent_at;
-
-	SW_OPAQUE(at);
-	return &work->recent[at & (SW_EDGE_RECENT - 1)];
-}
 
 /* CLOCK_BOOTTIME, as exact as the kernel's tick. */
 SW_INLINE __u64 sw_edge_now(struct sw_edge_work *work)

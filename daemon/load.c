@@ -29,6 +29,7 @@ const char *const sw_map_names[SW_MAP_MAX] = {
 	[SW_MAP_FLOWS] = "flows",
 	[SW_MAP_COUNTERS] = "counters",
 	[SW_MAP_HITS] = "hits",
+	[SW_MAP_REMEMBERED] = "remembered",
 	[SW_MAP_LIMITER] = "limiter",
 	[SW_MAP_EVENTS] = "events",
 	[SW_MAP_SAMPLES] = "samples",

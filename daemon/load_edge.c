@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "bpf/abi_edge.h"
+
 #include "bpf/edge.skel.h"
 #include "bpf/edge_tc.skel.h"
 #include "daemon/load_edge_internal.h"
@@ -88,12 +90,16 @@ static int open_objects(struct sw_edge_objects *edge, uint32_t flows, struct sw_
 	return 0;
 }
 
-/* The map of that name that the host has, or for TC that XDP has; -1: the object makes its own. */
+/* The map that the host has for a map of an object, or for TC that XDP has; -1: the object makes its own. */
 static int shared_map(const struct sw_kernel *kernel, const struct sw_edge_objects *edge,
-		      enum sw_edge_side side, const char *name)
+		      enum sw_edge_side side, const struct bpf_map *of)
 {
+	const char *name = bpf_map__name(of);
 	const struct bpf_map *map = NULL;
 
+	/* Its only variable stands for the map `head`: bpf/edge_flood.h. */
+	if (side == SW_EDGE_XDP && of == edge->xdp->maps.bss)
+		return sw_map_fd(kernel, SW_MAP_HEAD);
 	for (int i = 0; i < SW_MAP_MAX; i++)
 		if (strcmp(name, sw_map_names[i]) == 0)
 			return sw_map_fd(kernel, i);
@@ -110,7 +116,7 @@ static int give_maps(const struct sw_kernel *kernel, const struct sw_edge_object
 
 	bpf_object__for_each_map(map, edge->objects[side])
 	{
-		int fd = shared_map(kernel, edge, side, bpf_map__name(map)), error;
+		int fd = shared_map(kernel, edge, side, map), error;
 
 		if (fd < 0)
 			continue;

@@ -18,10 +18,11 @@ int sw_edge_set_interface(struct sw_kernel *kernel, uint32_t interface,
 {
 	if (!kernel->edge)
 		return -ENOENT;
-	return bpf_map_update_elem(sw_edge_map_fd(kernel, SW_EDGE_MAP_INTERFACES), &interface,
-				   value, BPF_ANY) < 0
-		       ? -errno
-		       : 0;
+	if (bpf_map_update_elem(sw_edge_map_fd(kernel, SW_EDGE_MAP_INTERFACES), &interface, value,
+				BPF_ANY) < 0)
+		return -errno;
+	sw_head_changed(kernel);
+	return 0;
 }
 
 int sw_edge_get_interface(struct sw_kernel *kernel, uint32_t interface, struct sw_interface *value)
@@ -41,6 +42,7 @@ int sw_edge_remove_interface(struct sw_kernel *kernel, uint32_t interface)
 	if (bpf_map_delete_elem(sw_edge_map_fd(kernel, SW_EDGE_MAP_INTERFACES), &interface) < 0 &&
 	    errno != ENOENT)
 		return -errno;
+	sw_head_changed(kernel);
 	return 0;
 }
 
@@ -306,6 +308,39 @@ static int by_refused(const void *a, const void *b)
 	return (first->refused < second->refused) - (first->refused > second->refused);
 }
 
+/* What programs have counted of a source and not yet put into its entry. */
+static void add_pending(struct sw_edge_source *sources, size_t n,
+			const struct sw_edge_recent *recent)
+{
+	uint32_t pending = (uint32_t)recent->refused - recent->settled;
+
+	for (size_t i = 0; i < n && pending; i++) {
+		if (memcmp(sources[i].addr, recent->src, sizeof(recent->src)) != 0 ||
+		    sources[i].interface != recent->interface)
+			continue;
+		sources[i].refused += pending;
+		sources[i].suppressed += pending;
+		if (sources[i].second == recent->second)
+			sources[i].now += pending;
+		else if (sources[i].second == recent->second + 1)
+			sources[i].before += pending;
+		return;
+	}
+}
+
+static int add_all_pending(struct sw_kernel *kernel, struct list *list)
+{
+	sw_autofree struct sw_edge_recents *recents = sw_kernel_recents(kernel);
+	struct sw_edge_source *sources = (struct sw_edge_source *)list->values;
+
+	if (!recents)
+		return -errno;
+	for (int cpu = 0; cpu < kernel->cpus; cpu++)
+		for (size_t i = 0; i < sw_count(recents[cpu].of); i++)
+			add_pending(sources, list->n, &recents[cpu].of[i]);
+	return 0;
+}
+
 int sw_edge_sources(struct sw_kernel *kernel, size_t most, struct sw_edge_source **sources,
 		    size_t *n)
 {
@@ -317,6 +352,8 @@ int sw_edge_sources(struct sw_kernel *kernel, size_t most, struct sw_edge_source
 	if (!kernel->edge)
 		return 0;
 	error = walk(kernel, SW_EDGE_MAP_SOURCES, BPF_F_LOCK, keep_source, &list);
+	if (!error)
+		error = add_all_pending(kernel, &list);
 	if (error) {
 		free(list.values);
 		return error;

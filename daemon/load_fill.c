@@ -5,10 +5,12 @@
  * A program reads `active` once and works on that slot to its end. So a slot may be written when
  * it is not active and every program that began while it was has ended; each switch waits for that.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 #include <time.h>
 
+#include "bpf/edge_match.h"
 #include "daemon/load_edge.h"
 #include "daemon/load_internal.h"
 
@@ -134,6 +136,22 @@ static int write_info(struct sw_kernel *kernel, unsigned int slot, const struct 
 	return 0;
 }
 
+/* Before the slot comes into force, and while the other one is. */
+static void name_ports(struct sw_head *head)
+{
+	uint64_t named[sw_count(head->edge_named)] = {};
+
+	for (uint32_t port = 0; port < 65536; port++) {
+		uint16_t there = htons((uint16_t)port);
+
+		if (sw_edge_guarded(&head->slot[0], (uint16_t)port) ||
+		    sw_edge_guarded(&head->slot[1], (uint16_t)port))
+			named[there / 64] |= 1ull << there % 64;
+	}
+	for (size_t i = 0; i < sw_count(named); i++)
+		__atomic_store_n(&head->edge_named[i], named[i], __ATOMIC_SEQ_CST);
+}
+
 int sw_kernel_fill(struct sw_kernel *kernel, const struct sw_image *image, const char *path,
 		   struct sw_fault *fault)
 {
@@ -156,7 +174,9 @@ int sw_kernel_fill(struct sw_kernel *kernel, const struct sw_image *image, const
 		__atomic_fetch_or(&kernel->head->serves, 1u << slot, __ATOMIC_SEQ_CST);
 	else
 		__atomic_fetch_and(&kernel->head->serves, ~(1u << slot), __ATOMIC_SEQ_CST);
+	name_ports(kernel->head);
 	policy->generation = ++kernel->generation;
+	sw_head_changed(kernel);
 	return 0;
 }
 
@@ -187,15 +207,14 @@ static int wait_for_programs(struct sw_kernel *kernel)
 
 int sw_kernel_switch(struct sw_kernel *kernel, struct sw_fault *fault)
 {
-	uint32_t other = !sw_kernel_active(kernel);
 	int error;
 
-	__atomic_store_n(&kernel->head->active, other, __ATOMIC_SEQ_CST);
+	__atomic_fetch_xor(&kernel->head->active, 1, __ATOMIC_SEQ_CST);
 	error = wait_for_programs(kernel);
 	if (!error)
 		return 0;
 	/* Without the wait the old slot could be written while a program reads it. */
-	__atomic_store_n(&kernel->head->active, !other, __ATOMIC_SEQ_CST);
+	__atomic_fetch_xor(&kernel->head->active, 1, __ATOMIC_SEQ_CST);
 	return sw_kernel_refused(fault, "cannot wait for the programs that run", -error);
 }
 

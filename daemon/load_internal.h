@@ -8,6 +8,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "bpf/abi_edge.h"
 #include "daemon/load.h"
 
 /* The maps, in the order in which they are pinned: `head` last, as its pin says that the set is
@@ -26,6 +27,7 @@ enum sw_map {
 	SW_MAP_FLOWS,
 	SW_MAP_COUNTERS,
 	SW_MAP_HITS,
+	SW_MAP_REMEMBERED,
 	SW_MAP_LIMITER,
 	SW_MAP_EVENTS,
 	SW_MAP_SAMPLES,
@@ -100,6 +102,12 @@ static inline int sw_map_fd(const struct sw_kernel *kernel, enum sw_map map)
 	return bpf_map__fd(kernel->maps[map]);
 }
 
+/* Something that decisions rest on has changed: what programs remember does not hold any longer. */
+static inline void sw_head_changed(struct sw_kernel *kernel)
+{
+	__atomic_fetch_add(&kernel->head->active, 2, __ATOMIC_SEQ_CST);
+}
+
 /* load.c: a fault for a refusal of the kernel: `what` failed with `error` (positive), and what the
    administrator can do about it. Returns -1. */
 int sw_kernel_refused(struct sw_fault *fault, const char *what, int error);
@@ -111,6 +119,9 @@ int sw_kernel_refused(struct sw_fault *fault, const char *what, int error);
  */
 int sw_programs_begin(struct sw_kernel *kernel, const char *types, struct sw_fault *fault);
 int sw_programs_end(struct sw_kernel *kernel, struct sw_fault *fault);
+
+/* load_maps.c: the map `remembered`, of each CPU one, malloc'ed; NULL with errno. */
+struct sw_edge_recents *sw_kernel_recents(const struct sw_kernel *kernel);
 
 /* load.c: the pinned programs are of this object from now on. */
 void sw_host_remember(struct sw_kernel *kernel);

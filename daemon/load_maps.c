@@ -36,9 +36,67 @@ static int sum_range(const struct sw_kernel *kernel, enum sw_map map, uint32_t f
 	return 0;
 }
 
+struct sw_edge_recents *sw_kernel_recents(const struct sw_kernel *kernel)
+{
+	sw_autofree struct sw_edge_recents *recents =
+		calloc((size_t)kernel->cpus, sizeof(*recents));
+	uint32_t zero = 0;
+
+	if (!recents)
+		return NULL;
+	if (bpf_map_lookup_elem(sw_map_fd(kernel, SW_MAP_REMEMBERED), &zero, recents) < 0)
+		return NULL;
+	return sw_take(recents);
+}
+
+/* What was counted on the short way of the edge, and only there. */
+static void add_short(const struct sw_edge_recent *recent, uint64_t counters[SW_COUNT_MAX])
+{
+	counters[SW_COUNT_EDGE_CONNECT] += recent->refused;
+	counters[SW_COUNT_EDGE_REFUSED] += recent->refused;
+	counters[SW_COUNT_EDGE_DROPPED] += recent->refused;
+	counters[SW_COUNT_SUPPRESSED] += recent->refused;
+	counters[SW_COUNT_EDGE_RESETS] += recent->resets;
+}
+
 int sw_kernel_counters(struct sw_kernel *kernel, uint64_t counters[SW_COUNT_MAX])
 {
-	return sum_range(kernel, SW_MAP_COUNTERS, 0, SW_COUNT_MAX, counters);
+	sw_autofree struct sw_edge_recents *recents = NULL;
+	int error = sum_range(kernel, SW_MAP_COUNTERS, 0, SW_COUNT_MAX, counters);
+
+	if (error)
+		return error;
+	recents = sw_kernel_recents(kernel);
+	if (!recents)
+		return -errno;
+	for (int cpu = 0; cpu < kernel->cpus; cpu++)
+		for (size_t i = 0; i < sw_count(recents[cpu].of); i++)
+			add_short(&recents[cpu].of[i], counters);
+	return 0;
+}
+
+#define HITS_TRIES 8
+
+/* Hits of the short way that are not in `hits`, of the policy in this slot. False: some went there between `before` and
+   `after`. */
+static bool add_hits(const struct sw_kernel *kernel, unsigned int slot, unsigned int n_rules,
+		     const struct sw_edge_recents *before, const struct sw_edge_recents *after,
+		     uint64_t hits[SW_RULES_MAX])
+{
+	bool same = true;
+
+	for (int cpu = 0; cpu < kernel->cpus; cpu++) {
+		for (size_t i = 0; i < sw_count(after->of); i++) {
+			const struct sw_edge_recent *recent = &after[cpu].of[i];
+			uint32_t rule = recent->hit - slot * SW_RULES_MAX;
+
+			same &= recent->hit_settled == before[cpu].of[i].hit_settled;
+			if (rule < n_rules &&
+			    recent->hit_generation == kernel->head->slot[slot & 1].generation)
+				hits[rule] += recent->refused - recent->hit_settled;
+		}
+	}
+	return same;
 }
 
 int sw_kernel_hits(struct sw_kernel *kernel, unsigned int slot, unsigned int n_rules,
@@ -46,7 +104,20 @@ int sw_kernel_hits(struct sw_kernel *kernel, unsigned int slot, unsigned int n_r
 {
 	if (n_rules > SW_RULES_MAX)
 		n_rules = SW_RULES_MAX;
-	return sum_range(kernel, SW_MAP_HITS, slot * SW_RULES_MAX, n_rules, hits);
+	/* What a program moves from one to the other meanwhile would be missing, or be there twice. */
+	for (int i = 0; i < HITS_TRIES; i++) {
+		sw_autofree struct sw_edge_recents *before = sw_kernel_recents(kernel);
+		int error = sum_range(kernel, SW_MAP_HITS, slot * SW_RULES_MAX, n_rules, hits);
+		sw_autofree struct sw_edge_recents *after = sw_kernel_recents(kernel);
+
+		if (error)
+			return error;
+		if (!before || !after)
+			return -errno;
+		if (add_hits(kernel, slot, n_rules, before, after, hits))
+			break;
+	}
+	return 0;
 }
 
 static int by_bytes(const void *a, const void *b)

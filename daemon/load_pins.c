@@ -157,7 +157,7 @@ static int map_info(int fd, struct bpf_map_info *info)
 	return bpf_obj_get_info_by_fd(fd, info, &size) < 0 ? -errno : 0;
 }
 
-/* The first word of `head` is the ABI version in every version, the second the active slot. */
+/* The first word of `head` is the ABI version in every version, the lowest bit of the second the active slot. */
 static int head_abi(const struct sw_kernel *kernel, int fd, uint32_t *abi, uint64_t *cgroup_id,
 		    struct sw_fault *fault)
 {

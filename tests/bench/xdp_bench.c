@@ -90,7 +90,7 @@ void xb_turn(unsigned int slot)
 			    0);
 	if (head == MAP_FAILED)
 		ex_fail("head");
-	__atomic_store_n(&head->active, slot, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&head->active, (head->active & ~1u) | slot, __ATOMIC_SEQ_CST);
 }
 
 /* ---- interfaces ---- */

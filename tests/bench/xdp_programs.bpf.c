@@ -82,6 +82,51 @@ int minimal_line(struct xdp_md *ctx)
 	return line && !line->words[0] ? answer : XDP_ABORTED;
 }
 
+SW_INLINE __u32 fold(__u64 sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (__u16) ~((sum & 0xffff) + (sum >> 16));
+}
+
+/* The least that answers: the headers of such a packet, turned round into those of a RST with its checksum. IP's stays
+   right as it is. */
+SW_INLINE int turn(struct xdp_md *ctx)
+{
+	__u8 *data = (void *)(unsigned long)ctx->data;
+	__u32 *ip = (void *)(data + 14), *tcp = (void *)(data + 34), word, ports;
+	__u16 *mac = (void *)data;
+
+	if (data + XDP_PACKET > (__u8 *)(unsigned long)ctx->data_end)
+		return XDP_ABORTED;
+	for (int i = 0; i < 3; i++) {
+		__u16 half = mac[i];
+
+		mac[i] = mac[i + 3];
+		mac[i + 3] = half;
+	}
+	word = ip[3];
+	ip[3] = ip[4];
+	ip[4] = word;
+	ports = tcp[0] >> 16 | tcp[0] << 16;
+	word = bpf_htonl(bpf_ntohl(tcp[1]) + 1);
+	tcp[0] = ports;
+	tcp[1] = 0;
+	tcp[2] = word;
+	tcp[3] = bpf_htonl(0x50140000);
+	tcp[4] = fold((__u64)ip[3] + ip[4] + ports + word + tcp[3] + bpf_htonl(6 << 16 | 20));
+	return XDP_TX;
+}
+
+SEC("xdp.frags")
+int minimal_reset(struct xdp_md *ctx)
+{
+	int verdict = to_refused_port(ctx);
+
+	return verdict == XDP_DROP ? turn(ctx) : verdict;
+}
+
 /* ---- packets that differ ---- */
 
 SW_INLINE __u32 next_random(void)

@@ -323,11 +323,17 @@ static void dropped(const struct bpf_object *filter)
 	compare(&row, all, n);
 }
 
-enum { GENERIC, NATIVE, RESET, DEFAULT, ANSWERERS };
+enum { FLOOR, FLOOR_GENERIC, NATIVE, GENERIC, RESET, DEFAULT, ANSWERERS };
 
 static void answered(void)
 {
 	struct contestant all[ANSWERERS] = {
+		[FLOOR] = {"minimal XDP program with RST, native",
+			   bpf_program__fd(programs->progs.minimal_reset), XDP_FLAGS_DRV_MODE,
+			   .answers = true},
+		[FLOOR_GENERIC] = {"minimal XDP program with RST, generic",
+				   bpf_program__fd(programs->progs.minimal_reset),
+				   XDP_FLAGS_SKB_MODE, .answers = true},
 		[GENERIC] = {"smtpwall, RST, generic XDP as on any veth", xb_edge(),
 			     XDP_FLAGS_SKB_MODE, ANSWERS, .answers = true},
 		[NATIVE] = {"smtpwall, RST, native XDP", xb_edge(), XDP_FLAGS_DRV_MODE, ANSWERS,

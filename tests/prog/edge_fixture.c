@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The edge's programs, policies and what became of packets. Packets: edge_frames.c. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
@@ -9,6 +10,9 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <linux/if_link.h>
+
+#include "bpf/abi_edge.h"
 
 #include "bpf/edge.skel.h"
 #include "bpf/edge_tc.skel.h"
@@ -89,6 +93,19 @@ static void share_maps(struct bpf_object *with)
 	}
 }
 
+/* As the daemon does: what the object has for `head` without a look-up is that map. */
+static void share_head(void)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
+	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "head", sizeof(uint32_t), sizeof(own.head), 1,
+				&options);
+
+	if (fd < 0 || bpf_map__reuse_fd(own.edge->maps.head, fd) ||
+	    bpf_map__reuse_fd(own.edge->maps.bss, fd))
+		ex_fail("head");
+	close(fd);
+}
+
 static void load(void)
 {
 	own.edge = sw_edge__open();
@@ -101,6 +118,7 @@ static void load(void)
 	own.served->rodata->sw_edge_gate_count = own.n_gates;
 	size_maps(own.edge->obj);
 	size_maps(own.served->obj);
+	share_head();
 	if (sw_edge__load(own.edge))
 		ex_fail("load edge");
 	share_maps(own.served->obj);
@@ -147,6 +165,13 @@ int ex_down(void **state)
 	return 0;
 }
 
+void ex_attach(void)
+{
+	if (bpf_xdp_attach(EX_INTERFACE, bpf_program__fd(own.edge->progs.sw_edge),
+			   XDP_FLAGS_SKB_MODE, NULL))
+		ex_fail("attach");
+}
+
 struct bpf_object *ex_object(void)
 {
 	return own.edge->obj;
@@ -188,6 +213,7 @@ int ex_reset(void **state)
 	zero_map("edge_sources", SW_EDGE_SOURCES);
 	zero_map("answers", 2 * SW_RULES_MAX);
 	zero_map("counters", SW_COUNT_MAX);
+	zero_map("remembered", 1);
 	zero_map("hits", 2 * SW_RULES_MAX);
 	ex_events();
 	return 0;
@@ -356,17 +382,33 @@ void ex_link(uint8_t link)
 	own.interface.link = link;
 }
 
+static void name_ports(void)
+{
+	memset(own.head.edge_named, 0, sizeof(own.head.edge_named));
+	for (uint32_t port = 0; port < 65536; port++)
+		for (int slot = 0; slot < 2; slot++)
+			if (own.head.slot[slot].edge_guard[port / 64] >> port % 64 & 1)
+				own.head.edge_named[htons((uint16_t)port) / 64] |=
+					1ull << htons((uint16_t)port) % 64;
+}
+
 uint64_t ex_apply(void)
 {
 	uint32_t zero = 0, interface = EX_INTERFACE;
 
 	own.head.abi = SW_ABI_VERSION;
-	own.head.active = own.slot;
+	own.head.active = ((own.head.active | 1) + 1) | own.slot;
 	filling()->generation = ++own.generation;
+	name_ports();
 	if (bpf_map_update_elem(ex_map("interfaces"), &interface, &own.interface, BPF_ANY) ||
 	    bpf_map_update_elem(ex_map("head"), &zero, &own.head, BPF_ANY))
 		ex_fail("apply");
 	return own.generation;
+}
+
+uint64_t ex_generation(unsigned int slot)
+{
+	return own.head.slot[slot].generation;
 }
 
 void ex_local(const char *addr)
@@ -378,12 +420,33 @@ void ex_local(const char *addr)
 		ex_fail("local");
 }
 
+void ex_forget(void)
+{
+	uint32_t zero = 0;
+
+	own.head.active += 2;
+	if (bpf_map_update_elem(ex_map("head"), &zero, &own.head, BPF_ANY))
+		ex_fail("head");
+}
+
 void ex_unknown_interface(void)
 {
 	uint32_t interface = EX_INTERFACE;
 
 	if (bpf_map_delete_elem(ex_map("interfaces"), &interface))
 		ex_fail("interfaces");
+	ex_forget();
+}
+
+void ex_unnamed_interface(void)
+{
+	struct sw_interface unnamed = own.interface;
+	uint32_t interface = EX_INTERFACE;
+
+	memset(unnamed.named, 0, sizeof(unnamed.named));
+	if (bpf_map_update_elem(ex_map("interfaces"), &interface, &unnamed, BPF_ANY))
+		ex_fail("interfaces");
+	ex_forget();
 }
 
 uint16_t ex_simple(uint16_t port, uint8_t action, uint8_t flags)
@@ -429,29 +492,7 @@ uint32_t ex_run_served(struct ex_frame *frame)
 	return run(own.served->progs.sw_edge_served, frame);
 }
 
-/* ---- counters, events, tables ---- */
-
-static uint64_t sum(const char *map, uint32_t key)
-{
-	uint64_t values[512] = {}, total = 0;
-	int n = libbpf_num_possible_cpus();
-
-	if (n < 0 || n > 512 || bpf_map_lookup_elem(ex_map(map), &key, values))
-		ex_fail(map);
-	for (int i = 0; i < n; i++)
-		total += values[i];
-	return total;
-}
-
-uint64_t ex_counter(enum sw_counter counter)
-{
-	return sum("counters", counter);
-}
-
-uint64_t ex_hits(unsigned int slot, uint16_t rule)
-{
-	return sum("hits", slot * SW_RULES_MAX + rule);
-}
+/* ---- events, flows ---- */
 
 size_t ex_events(void)
 {
@@ -485,23 +526,6 @@ size_t ex_flows(struct sw_edge_flow *flows, size_t most)
 			continue;
 		if (n < most)
 			flows[n] = flow;
-		n++;
-	}
-	return n;
-}
-
-size_t ex_sources(struct sw_edge_source *sources, size_t most)
-{
-	struct sw_edge_source source;
-	size_t n = 0;
-
-	for (uint32_t key = 0; key < SW_EDGE_SOURCES; key++) {
-		if (bpf_map_lookup_elem(ex_map("edge_sources"), &key, &source))
-			ex_fail("edge_sources");
-		if (!source.first_ns)
-			continue;
-		if (n < most)
-			sources[n] = source;
 		n++;
 	}
 	return n;

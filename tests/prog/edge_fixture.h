@@ -33,6 +33,10 @@ int ex_up(void **state);
 int ex_down(void **state);
 int ex_reset(void **state); /* cmocka setup: empty policies, tables empty, counters zero */
 
+/* Puts sw_edge on EX_INTERFACE as well: a program that is attached nowhere pays two grace periods a run, longer than
+   anything is remembered for. After ex_up(). */
+void ex_attach(void);
+
 struct bpf_object;
 struct bpf_object *ex_object(void);        /* of sw_edge; its maps are those of both */
 struct bpf_object *ex_object_served(void); /* of sw_edge_served */
@@ -57,8 +61,12 @@ void ex_keep(uint64_t keep_until_ns);            /* of EX_INTERFACE, for the slo
 void ex_audit_all(void);                         /* nothing on EX_INTERFACE enforces */
 void ex_link(uint8_t link);                      /* enum sw_link of EX_INTERFACE */
 uint64_t ex_apply(void); /* the slot begun last is in force; its generation */
+uint64_t ex_generation(unsigned int slot);
 void ex_local(const char *addr);
 void ex_unknown_interface(void); /* EX_INTERFACE has no entry, until ex_apply() or ex_reset() */
+void ex_unnamed_interface(void); /* no edge block names it, likewise */
+void ex_forget(
+	void); /* says that an interface changed, so that the next packet goes the long way */
 
 /* One rule for everybody on one port of EX_INTERFACE, in force: what most tests begin with. */
 uint16_t ex_simple(uint16_t port, uint8_t action, uint8_t flags);
@@ -108,6 +116,8 @@ void ex_expect(const struct ex_frame *frame, struct ex_segment expected);
 /* ---- what became of it ---- */
 
 uint64_t ex_counter(enum sw_counter counter);
+uint64_t
+ex_short(bool resets); /* SYNs that were refused on the short way; or of them: answered by a RST */
 uint64_t ex_hits(unsigned int slot, uint16_t rule);
 
 /* Takes what is in the ring buffer; returns how many there were. ex_event(i) is valid until then. */

@@ -215,6 +215,93 @@ static void answers_and_flows(void **state)
 	assert_int_equal(sources[1].refused, 9);
 }
 
+/* What programs remember, as if they had counted: two SYNs of one source on the first CPU, and on the last what is left
+   of another policy. */
+static void remember(uint64_t generation)
+{
+	int cpus = libbpf_num_possible_cpus(), fd sw_autoclose = le_pinned("remembered");
+	struct sw_edge_recents *recents sw_autofree = calloc((size_t)cpus, sizeof(*recents));
+	struct sw_edge_recent *first = recents[0].of, *last = recents[cpus - 1].of;
+
+	first[3] = (struct sw_edge_recent){.src = {1, 2},
+					   .interface = 5,
+					   .second = 9,
+					   .refused = 10,
+					   .resets = 4,
+					   .settled = 7,
+					   .hit = SW_RULES_MAX + 1,
+					   .hit_generation = generation,
+					   .hit_settled = 6};
+	last[SW_EDGE_RECENT - 1] = (struct sw_edge_recent){
+		.refused = 1, .hit = SW_RULES_MAX + 1, .hit_generation = generation - 1};
+	assert_int_equal(bpf_map_update_elem(fd, &(uint32_t){0}, recents, 0), 0);
+}
+
+static void counted_on_the_short_way(void **state)
+{
+	struct sw_edge_source *sources sw_autofree = NULL, source = {.interface = 5,
+								     .refused = 100,
+								     .second = 9,
+								     .now = 2};
+	struct sw_image *image sw_autofree = calloc(1, sizeof(*image));
+	uint64_t counters[SW_COUNT_MAX] = {}, hits[SW_RULES_MAX] = {}, src[2] = {1, 2};
+	int fd sw_autoclose = -1;
+	size_t n;
+
+	(void)state;
+	le_start(LE_FLOWS);
+	assert_true(sw_kernel_fill(le.kernel, image, "test", &le.fault) >= 0);
+	remember(sw_kernel_head(le.kernel)->slot[1].generation);
+	assert_int_equal(sw_kernel_counters(le.kernel, counters), 0);
+	assert_int_equal(counters[SW_COUNT_EDGE_CONNECT], 11);
+	assert_int_equal(counters[SW_COUNT_EDGE_REFUSED], 11);
+	assert_int_equal(counters[SW_COUNT_EDGE_DROPPED], 11);
+	assert_int_equal(counters[SW_COUNT_SUPPRESSED], 11);
+	assert_int_equal(counters[SW_COUNT_EDGE_RESETS], 4);
+	assert_int_equal(sw_kernel_hits(le.kernel, 1, 3, hits), 0);
+	assert_int_equal(hits[0] + hits[2], 0);
+	assert_int_equal(hits[1], 4);
+	assert_int_equal(sw_kernel_hits(le.kernel, 0, 3, hits), 0);
+	assert_int_equal(hits[0] + hits[1] + hits[2], 0);
+	fd = le_pinned("edge_sources");
+	memcpy(source.addr, src, sizeof(src));
+	assert_int_equal(bpf_map_update_elem(fd, &(uint32_t){77}, &source, 0), 0);
+	assert_int_equal(sw_edge_sources(le.kernel, 2, &sources, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(sources[0].refused, 103);
+	assert_int_equal(sources[0].now, 5);
+	assert_int_equal(sources[0].suppressed, 3);
+}
+
+/* Whatever a decision rests on: the word that programs compare is another one then. */
+static void changes_are_counted(void **state)
+{
+	struct sw_image *image sw_autofree = calloc(1, sizeof(*image));
+	const struct sw_head *head;
+	struct sw_interface entry = {};
+	uint32_t before;
+
+	(void)state;
+	le_start(LE_FLOWS);
+	head = sw_kernel_head(le.kernel);
+	image->policy.edge_guard[587 / 64] = 1ull << 587 % 64;
+	before = head->active;
+	assert_true(sw_kernel_fill(le.kernel, image, "test", &le.fault) >= 0);
+	assert_int_equal(head->active, before + 2);
+	/* As the port is in a packet. */
+	assert_int_equal(head->edge_named[0x4b02 / 64], 1ull << 0x4b02 % 64);
+	assert_int_equal(sw_kernel_switch(le.kernel, &le.fault), 0);
+	assert_int_equal(head->active, (before + 2) ^ 1);
+	before = head->active;
+	memset(image->policy.edge_guard, 0, sizeof(image->policy.edge_guard));
+	assert_true(sw_kernel_fill(le.kernel, image, "test", &le.fault) >= 0);
+	assert_int_equal(head->edge_named[0x4b02 / 64], 1ull << 0x4b02 % 64);
+	assert_int_equal(sw_edge_set_interface(le.kernel, le.interface, &entry), 0);
+	assert_int_equal(head->active, before + 4);
+	assert_int_equal(sw_edge_remove_interface(le.kernel, le.interface), 0);
+	assert_int_equal(head->active, before + 6);
+}
+
 /* What the policy's lists of sources hold comes to the program with the policy, marked as its own. */
 static void lists_of_sources(void **state)
 {
@@ -393,6 +480,8 @@ int main(void)
 		LE_TEST(takes_everything_off),
 		LE_TEST(strange_pins),
 		LE_TEST(answers_and_flows),
+		LE_TEST(counted_on_the_short_way),
+		LE_TEST(changes_are_counted),
 		LE_TEST(lists_of_sources),
 		LE_TEST(live_flows_first),
 		LE_TEST(flows_in_use),

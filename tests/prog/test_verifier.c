@@ -10,6 +10,8 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "bpf/abi_edge.h"
+
 #include "bpf/edge.skel.h"
 #include "bpf/edge_tc.skel.h"
 #include "bpf/host.skel.h"
