@@ -38,13 +38,27 @@ struct sw_interface {
 };
 
 /*
- * What the lists of sources of a policy surely do not hold: the map `edge_listed`, by slot. Bit n is set when a prefix
- * of SW_PREFIX_FROM holds an address of n.n.n.0/24, n being the first 24 bits of an IPv4 address. Whoever finds none need
- * not look for prefixes of each length; says nothing when `generation` is not the policy's.
+ * What the lists of sources of a policy hold of each n.n.n.0/24 of IPv4, n being the first 24 bits of an address: the
+ * map `edge_listed`, by slot; says nothing when `generation` is not the policy's. Bit n of `nets` is set when a prefix
+ * of SW_PREFIX_FROM holds an address of it. Each such net has a leaf: leaf number ranks[n / 64] + the bits of its word
+ * below it, in the map of `edge_leaves` of that slot. So a source costs a bit, and if it is set a rank and a leaf,
+ * whatever lengths of prefixes there are; only where a leaf says so it may be in a prefix of more than 24 bits.
  */
 struct sw_edge_listed {
 	__u64 generation;
+	__u64 n_leaves; /* 0: none were made */
 	__u64 nets[(1u << 24) / 64];
+	__u32 ranks[(1u << 24) / 64];
+};
+
+#define SW_EDGE_LEAVES 32             /* beside each other: a cache line */
+#define SW_EDGE_LEAVES_MAX (1u << 22) /* with more nets than that, none are made */
+#define SW_EDGE_LEAF_LONGER 0x8000u   /* longer prefixes begin with this net */
+#define SW_EDGE_LEAF_KNOWN                                                                         \
+	0x7fffu /* 1 + class of the longest prefix around all of it; 0: none is */
+#define SW_EDGE_LEAVES_FLAGS (BPF_F_MMAPABLE | BPF_F_INNER_MAP)
+struct sw_edge_leaves {
+	__u16 leaf[SW_EDGE_LEAVES];
 };
 
 /* The map `edge_secret`, one entry: random numbers, made once by the daemon. Nobody outside may know

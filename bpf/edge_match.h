@@ -48,21 +48,16 @@ SW_MATCH_INLINE int sw_edge_may_be_listed(const struct sw_edge_listed *listed, _
 	return (int)(listed->nets[word] >> (addr >> 8 & 63) & 1);
 }
 
-#ifndef __bpf__
-/* Notes a prefix of sources in `listed`; one of IPv6 is none of its business. */
-static inline void sw_edge_list(struct sw_edge_listed *listed, const struct sw_prefix_key *prefix)
+/* Number of the leaf of its net, which is listed. */
+SW_MATCH_INLINE __u32 sw_edge_leaf_of(const struct sw_edge_listed *listed, __u32 addr)
 {
-	const __u8 *addr = prefix->addr;
-	__u32 bits = prefix->bits & (SW_PREFIX_FROM - 1), net;
-	__u32 n = bits >= 120 ? 1 : bits < 96 ? 0 : 1u << (120 - bits);
+	__u64 word = addr >> 14;
 
-	if (!(prefix->bits & SW_PREFIX_FROM) || !sw_addr_is_ipv4(addr))
-		return;
-	net = (__u32)addr[12] << 16 | (__u32)addr[13] << 8 | addr[14];
-	for (__u32 i = net; i < net + n; i++)
-		listed->nets[i / 64] |= 1ull << i % 64;
+	SW_MATCH_OPAQUE(word);
+	word &= (1u << 24) / 64 - 1;
+	return listed->ranks[word] +
+	       sw_count_bits(listed->nets[word] & ((1ull << (addr >> 8 & 63)) - 1));
 }
-#endif
 
 /* NULL: none. */
 SW_MATCH_INLINE void sw_edge_begin(struct sw_vec *rows, const struct sw_vec *port_rows,

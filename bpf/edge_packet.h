@@ -8,6 +8,7 @@
 #define SW_EDGE_PACKET_H
 
 #include "bpf/count.h"
+#include "bpf/edge_listed.h"
 #include "bpf/edge_match.h"
 #include "bpf/edge_recent.h"
 #include "bpf/kernel.h"
@@ -244,19 +245,6 @@ SW_INLINE void sw_xdp_set_rule(struct sw_edge_work *work, const struct sw_policy
 	work->audit = !!(work->flags & SW_RULE_AUDIT);
 }
 
-/* Is the source in no list of the policy? Told at once of most sources of IPv4. */
-SW_INLINE __u32 sw_xdp_is_unlisted(const struct sw_edge_work *work, const struct sw_policy *policy)
-{
-	__u32 slot = work->slot & 1;
-	const struct sw_edge_listed *listed;
-
-	if (work->packet.ether != SW_ETHER_IPV4)
-		return 0;
-	listed = bpf_map_lookup_elem(&edge_listed, &slot);
-	return listed && listed->generation == policy->generation &&
-	       !sw_edge_may_be_listed(listed, bpf_ntohl(((const __u32 *)work->packet.src)[3]));
-}
-
 /* Leaves the deciding rule, its action and flags in `work`. */
 static __noinline void sw_xdp_decide(struct sw_edge_work *work, const struct sw_policy *policy)
 {
@@ -268,7 +256,8 @@ static __noinline void sw_xdp_decide(struct sw_edge_work *work, const struct sw_
 	};
 	__u64 rows = work->lookup.rows.w[0];
 
-	ask.unlisted = sw_xdp_is_unlisted(work, policy);
+	if (work->packet.ether == SW_ETHER_IPV4)
+		sw_edge_ask_listed(&ask, bpf_ntohl(((const __u32 *)work->packet.src)[3]));
 	sw_xdp_set_rule(work, policy, sw_lookup_rule(&ask, work->packet.src, work->packet.dst, 0));
 	sw_recent_remember(work, policy, rows);
 }

@@ -34,9 +34,13 @@ struct sw_ask {
 	struct sw_lookup *to;
 	const struct sw_policy *policy;
 	__u32 slot, ipv6, from; /* `from`: SW_PREFIX_FROM, or 0 */
-	__u32 unlisted;         /* the source is known to be in no prefix */
+	/* Of the source alone: its prefixes of fewer than `least` bits need not be looked for, as `known` is 1 + class
+	   of the longest of them; 0: it is in none. */
+	__u32 least, known;
 };
 
+#define SW_LOOKUP_NET 120          /* bits of a /24 of IPv4 */
+#define SW_LOOKUP_ALL 129          /* more than any prefix has */
 #define SW_LOOKUP_NONE 0xffffffffu /* in no list */
 
 static long sw_lookup_step(__u32 index, struct sw_ask *ask)
@@ -51,6 +55,8 @@ static long sw_lookup_step(__u32 index, struct sw_ask *ask)
 	if (!inner || at >= sizeof(ask->policy->lengths[0]))
 		return 1;
 	bits = ask->from ? ask->policy->from_lengths[family][at] : ask->policy->lengths[family][at];
+	if (ask->from && bits < ask->least)
+		return 1;
 	sw_prefix_cut(&to->prefix, bits);
 	to->prefix.bits |= ask->from;
 	class = bpf_map_lookup_elem(inner, &to->prefix);
@@ -67,11 +73,11 @@ SW_INLINE const struct sw_vec *sw_lookup_prefix(struct sw_ask *ask, const __u8 *
 	struct sw_lookup *to = ask->to;
 	__u64 class;
 
-	to->class = SW_LOOKUP_NONE;
-	if (!n_lengths)
-		return 0;
-	__builtin_memcpy(to->prefix.addr, addr, sizeof(to->prefix.addr));
-	bpf_loop(n_lengths, sw_lookup_step, ask, 0);
+	to->class = ask->from ? ask->known - 1 : SW_LOOKUP_NONE;
+	if (n_lengths && !(ask->from && ask->least == SW_LOOKUP_ALL)) {
+		__builtin_memcpy(to->prefix.addr, addr, sizeof(to->prefix.addr));
+		bpf_loop(n_lengths, sw_lookup_step, ask, 0);
+	}
 	class = to->class;
 	if (class >= SW_CLASSES_MAX)
 		return 0;
@@ -108,9 +114,7 @@ SW_INLINE __u32 sw_lookup_rule(struct sw_ask *ask, const __u8 *src, const __u8 *
 
 	if (sw_lookup_asks(to, &policy->any[SW_DIM_FROM])) {
 		ask->from = SW_PREFIX_FROM;
-		found = ask->unlisted
-				? 0
-				: sw_lookup_prefix(ask, src, policy->n_from_lengths[ask->ipv6 & 1]);
+		found = sw_lookup_prefix(ask, src, policy->n_from_lengths[ask->ipv6 & 1]);
 		sw_edge_give(&to->rows, &policy->any[SW_DIM_FROM], found, 0);
 	}
 	if (sw_lookup_asks(to, &policy->any[SW_DIM_DST])) {

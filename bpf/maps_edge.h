@@ -127,6 +127,17 @@ struct {
 	__type(value, struct sw_edge_listed);
 } edge_listed SEC(".maps");
 
+/* Leaves of the nets in `edge_listed`, as many as it has. */
+struct sw_edge_leaves_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, SW_EDGE_LEAVES_FLAGS);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct sw_edge_leaves));
+};
+
+SW_OUTER(edge_leaves, sw_edge_leaves_map);
+
 /* A flow's entry as it was when a packet asked, read under its lock. */
 struct sw_edge_seen {
 	__u64 hash;  /* of its key */

@@ -38,16 +38,20 @@
 #define SW_MATCH_OPAQUE(value) ((void)0)
 #endif
 
-/* Number of the lowest bit that is set; `word` is not 0. Without branches: each would double what
-   the verifier has to look at. BPF has no instruction for it. */
+/* How many bits are set. Without branches: each would double what the verifier has to look at. BPF
+   has no instruction for it. */
+SW_MATCH_INLINE __u32 sw_count_bits(__u64 word)
+{
+	word -= word >> 1 & 0x5555555555555555ull;
+	word = (word & 0x3333333333333333ull) + (word >> 2 & 0x3333333333333333ull);
+	word = (word + (word >> 4)) & 0x0f0f0f0f0f0f0f0full;
+	return (__u32)(word * 0x0101010101010101ull >> 56);
+}
+
+/* Number of the lowest bit that is set; `word` is not 0. */
 SW_MATCH_INLINE __u32 sw_lowest_bit(__u64 word)
 {
-	__u64 below = (word & -word) - 1; /* as many ones as the bit's number */
-
-	below -= below >> 1 & 0x5555555555555555ull;
-	below = (below & 0x3333333333333333ull) + (below >> 2 & 0x3333333333333333ull);
-	below = (below + (below >> 4)) & 0x0f0f0f0f0f0f0f0full;
-	return (__u32)(below * 0x0101010101010101ull >> 56);
+	return sw_count_bits((word & -word) - 1);
 }
 
 /* All ones when `word` is not 0, else 0; without a branch. */

@@ -73,8 +73,27 @@ int sw_edge_set_interface(struct sw_kernel *kernel, uint32_t interface,
 int sw_edge_get_interface(struct sw_kernel *kernel, uint32_t interface, struct sw_interface *value);
 int sw_edge_remove_interface(struct sw_kernel *kernel, uint32_t interface);
 
-/* The answers of a slot, from the image; called by sw_kernel_fill() when the edge is open. */
+/* The answers of a slot and what its lists of sources hold, from the image; called by sw_kernel_fill() when the edge
+   is open. */
 int sw_edge_fill(struct sw_kernel *kernel, unsigned int slot, const struct sw_image *image);
+
+/* Prefixes as an image has them: of two that lie in each other the longer comes behind the shorter. */
+struct sw_edge_prefixes {
+	const struct sw_prefix_key *keys;
+	const uint32_t *classes;
+	size_t n;
+};
+
+/* Notes the nets of 24 bits that sources of IPv4 among these prefixes lie in; `listed` is zeros before. */
+void sw_edge_list(struct sw_edge_listed *listed, const struct sw_edge_prefixes *prefixes);
+
+/* And then writes the leaves of these nets, listed->n_leaves, which are zeros before. */
+void sw_edge_list_leaves(const struct sw_edge_listed *listed,
+			 const struct sw_edge_prefixes *prefixes, struct sw_edge_leaves *leaves);
+
+/* Puts both into a slot of the maps `edge_listed` and `edge_leaves`, which must not be in force. 0 or -errno. */
+int sw_edge_put_listed(int listed_fd, int leaves_fd, uint32_t slot, uint64_t generation,
+		       const struct sw_edge_prefixes *prefixes);
 
 struct sw_edge_room {
 	uint32_t flows, gates, sources; /* entries there are */

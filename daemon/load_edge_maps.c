@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "bpf/edge_match.h"
 #include "daemon/load_edge_internal.h"
 
 /* Bytes read in one call, which cannot be interrupted: some milliseconds. */
@@ -46,24 +45,11 @@ int sw_edge_remove_interface(struct sw_kernel *kernel, uint32_t interface)
 	return 0;
 }
 
-/* The generation is the one that sw_kernel_fill() gives the slot at its end. */
-static int fill_listed(struct sw_kernel *kernel, uint32_t slot, const struct sw_image *image)
-{
-	sw_autofree struct sw_edge_listed *listed = calloc(1, sizeof(*listed));
-
-	if (!listed)
-		return -ENOMEM;
-	listed->generation = kernel->generation + 1;
-	for (size_t i = 0; i < image->n_prefixes; i++)
-		sw_edge_list(listed, &image->prefixes[i]);
-	return bpf_map_update_elem(sw_edge_map_fd(kernel, SW_EDGE_MAP_LISTED), &slot, listed,
-				   BPF_ANY) < 0
-		       ? -errno
-		       : 0;
-}
-
 int sw_edge_fill(struct sw_kernel *kernel, unsigned int slot, const struct sw_image *image)
 {
+	const struct sw_edge_prefixes prefixes = {image->prefixes, image->prefix_classes,
+						  image->n_prefixes};
+
 	for (uint32_t i = 0; i < SW_RULES_MAX; i++) {
 		uint32_t key = slot * SW_RULES_MAX + i;
 
@@ -71,7 +57,10 @@ int sw_edge_fill(struct sw_kernel *kernel, unsigned int slot, const struct sw_im
 					&image->answers[i], BPF_ANY) < 0)
 			return -errno;
 	}
-	return fill_listed(kernel, slot, image);
+	/* The generation is the one that sw_kernel_fill() gives the slot at its end. */
+	return sw_edge_put_listed(sw_edge_map_fd(kernel, SW_EDGE_MAP_LISTED),
+				  sw_edge_map_fd(kernel, SW_EDGE_MAP_LEAVES), slot,
+				  kernel->generation + 1, &prefixes);
 }
 
 /* ---- read ---- */

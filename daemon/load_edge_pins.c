@@ -16,7 +16,7 @@ const char *const sw_edge_map_names[SW_EDGE_MAP_MAX] = {
 	[SW_EDGE_MAP_WORK] = "edge_work",        [SW_EDGE_MAP_ANSWERS] = "answers",
 	[SW_EDGE_MAP_BUDGET] = "edge_budget",    [SW_EDGE_MAP_SOURCES] = "edge_sources",
 	[SW_EDGE_MAP_GATES] = "edge_gates",      [SW_EDGE_MAP_FLOWS] = "edge_flows",
-	[SW_EDGE_MAP_LISTED] = "edge_listed",
+	[SW_EDGE_MAP_LISTED] = "edge_listed",    [SW_EDGE_MAP_LEAVES] = "edge_leaves",
 };
 
 const char *const sw_edge_programs[SW_EDGE_SIDES] = {"sw_edge", "sw_edge_served"};

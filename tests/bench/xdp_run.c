@@ -22,8 +22,8 @@
 #include <netinet/tcp.h>
 
 #include "bpf/edge_hash.h"
-#include "bpf/edge_match.h"
 #include "daemon/base.h"
+#include "daemon/load_edge.h"
 #include "tests/bench/pair.h"
 #include "tests/bench/xdp_bench.h"
 #include "tests/bench/xdp_packet.h"
@@ -159,17 +159,25 @@ static uint32_t length_by_chance(void)
 	return lengths[i].bits;
 }
 
+static int by_address(const void *a, const void *b)
+{
+	const struct sw_prefix_key *one = a, *other = b;
+	int order = memcmp(one->addr, other->addr, sizeof(one->addr));
+
+	return order ? order : (int)one->bits - (int)other->bits;
+}
+
 /* Puts `n` prefixes in place of the policy's own, each of the class of the first. */
 static void fill_list(uint32_t slot, uint64_t generation, uint32_t n)
 {
 	int map = bpf_map_create(BPF_MAP_TYPE_HASH, NULL, sizeof(struct sw_prefix_key),
 				 sizeof(uint32_t), n, NULL);
-	struct sw_edge_listed *listed sw_autofree = calloc(1, sizeof(*listed));
-	uint32_t class = 0, addr, bits, done = 0;
+	struct sw_prefix_key *keys sw_autofree = calloc(n, sizeof(*keys));
+	uint32_t *classes sw_autofree = calloc(n, sizeof(*classes));
+	uint32_t addr, bits, done = 0;
 
-	if (!listed)
+	if (!keys || !classes)
 		ex_fail("memory");
-	listed->generation = generation;
 	srand(1);
 	while (map >= 0 && done < n) {
 		struct sw_prefix_key key = {.addr = {[10] = 0xff, [11] = 0xff}};
@@ -179,14 +187,15 @@ static void fill_list(uint32_t slot, uint64_t generation, uint32_t n)
 		addr = htonl(addr & ~0u << (32 - bits));
 		memcpy(key.addr + 12, &addr, sizeof(addr));
 		key.bits = (96 + bits) | SW_PREFIX_FROM;
-		sw_edge_list(listed, &key);
-		if (!bpf_map_update_elem(map, &key, &class, BPF_NOEXIST))
-			done++;
+		if (!bpf_map_update_elem(map, &key, &classes[0], BPF_NOEXIST))
+			keys[done++] = key;
 		else if (errno != EEXIST)
 			ex_fail("prefix");
 	}
+	qsort(keys, n, sizeof(*keys), by_address);
 	if (map < 0 || bpf_map_update_elem(ex_map("prefixes"), &slot, &map, BPF_ANY) ||
-	    bpf_map_update_elem(ex_map("edge_listed"), &slot, listed, BPF_ANY))
+	    sw_edge_put_listed(ex_map("edge_listed"), ex_map("edge_leaves"), slot, generation,
+			       &(struct sw_edge_prefixes){keys, classes, n}))
 		ex_fail("list");
 	close(map);
 }

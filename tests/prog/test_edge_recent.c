@@ -12,6 +12,7 @@
 
 #include "bpf/edge_match.h"
 #include "daemon/base.h"
+#include "daemon/load_edge.h"
 #include "tests/prog/edge_fixture.h"
 
 static const struct ex_segment syn = {.from = "192.0.2.1", .flags = TH_SYN};
@@ -128,15 +129,12 @@ static uint64_t list_policy(void)
 
 static void put_listed(uint64_t generation, const struct sw_prefix_key *prefix)
 {
-	struct sw_edge_listed *listed sw_autofree = calloc(1, sizeof(*listed));
-	uint32_t slot = 0;
+	const uint32_t class = 0;
+	struct sw_edge_prefixes prefixes = {prefix, &class, prefix != NULL};
 
-	assert_non_null(listed);
-	listed->generation = generation;
-	if (prefix)
-		sw_edge_list(listed, prefix);
-	assert_return_code(bpf_map_update_elem(ex_map("edge_listed"), &slot, listed, BPF_ANY),
-			   errno);
+	assert_int_equal(sw_edge_put_listed(ex_map("edge_listed"), ex_map("edge_leaves"), 0,
+					    generation, &prefixes),
+			 0);
 }
 
 static void what_is_in_no_list_is_not_looked_for(void **state)
@@ -179,7 +177,9 @@ static void every_net_of_a_prefix_is_listed(void **state)
 
 		assert_non_null(listed);
 		ex_mapped(rows[i].addr, key.addr);
-		sw_edge_list(listed, &key);
+		sw_edge_list(listed, &(struct sw_edge_prefixes){&key, NULL, 1});
+		assert_int_equal(listed->n_leaves,
+				 rows[i].bits < 2 ? 0 : rows[i].last - rows[i].first + 1);
 		for (uint32_t net = 0; net < 1u << 24; net++)
 			if (sw_edge_may_be_listed(listed, net << 8) !=
 			    (net >= rows[i].first && net <= rows[i].last))
@@ -196,10 +196,10 @@ static void other_prefixes_are_not_listed(void **state)
 	(void)state;
 	assert_non_null(listed);
 	ex_mapped("192.0.2.0", key.addr);
-	sw_edge_list(listed, &key); /* of destinations */
+	sw_edge_list(listed, &(struct sw_edge_prefixes){&key, NULL, 1}); /* of destinations */
 	key.bits = 32 | SW_PREFIX_FROM;
 	ex_mapped("2001:db8::", key.addr);
-	sw_edge_list(listed, &key);
+	sw_edge_list(listed, &(struct sw_edge_prefixes){&key, NULL, 1});
 	assert_memory_equal(listed, &none, sizeof(none));
 }
 
