@@ -424,15 +424,17 @@ static void taken_on_another_cpu(void **state)
 static void lost_event_is_told_again(void **state)
 {
 	struct fx_talk last sw_autotalk = {-1, -1, -1, 0};
-	uint64_t counted, taken;
+	uint64_t counted, taken, lost;
 
 	(void)state;
 	fx_gate_policy(TLS, 0);
-	while (!fx_counter(SW_COUNT_LOST)) {
+	/* What is lost may be the end of one that was closed before. */
+	do {
 		fx_talk_close(&last);
 		last = fx_talk_open("127.0.0.1", 0);
+		lost = fx_counter(SW_COUNT_LOST);
 		fx_post(last.client, "DATA\r\n");
-	}
+	} while (fx_counter(SW_COUNT_LOST) == lost);
 	/* Connections that were closed end meanwhile. */
 	counted = fx_counter(SW_COUNT_EVENTS);
 	taken = fx_events();
