@@ -92,7 +92,8 @@ static void load(bool pins)
 		bool shared = map == skeleton->maps.events || map == skeleton->maps.counters;
 		char pin[64];
 
-		if (!shared && map != skeleton->maps.subject && !bpf_map__is_internal(map))
+		if (!shared && map != skeleton->maps.subject && map != skeleton->maps.head &&
+		    !bpf_map__is_internal(map))
 			bpf_map__set_autocreate(map, false);
 		if (!shared || !pins)
 			continue;
