@@ -520,7 +520,7 @@ static void take_sums(struct sums *sums)
 	sums->told = told();
 	/* Which of them are told depends on when they come. */
 	sums->counters[SW_COUNT_EVENTS] = sums->counters[SW_COUNT_SUPPRESSED] = 0;
-	for (uint16_t i = 0; i < sw_count(sums->hits); i++)
+	for (uint32_t i = 0; i < sw_count(sums->hits); i++)
 		sums->hits[i] = ex_hits(0, i);
 	assert_in_range(n, 1, sw_count(sources));
 	for (size_t i = 0; i < n; i++)
