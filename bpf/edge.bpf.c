@@ -127,8 +127,7 @@ static __noinline int sw_xdp_unknown(struct xdp_md *ctx, struct sw_edge_work *wo
 
 /* To a port that an edge block names, or to one that cannot be told. */
 SW_INLINE int sw_xdp_guarded(struct xdp_md *ctx, struct sw_edge_work *work,
-			     const struct sw_head *at, const struct sw_policy *policy,
-			     const struct sw_interface *interface)
+			     const struct sw_policy *policy, const struct sw_interface *interface)
 {
 	__u32 named = sw_xdp_has_port(&work->packet), sound = sw_xdp_is_sound(ctx, &work->packet);
 	__u32 rule = SW_RECENT_UNKNOWN;
@@ -147,7 +146,7 @@ SW_INLINE int sw_xdp_guarded(struct xdp_md *ctx, struct sw_edge_work *work,
 	}
 	if (!interface->named[slot])
 		return XDP_PASS;
-	if (sound && !(work->packet.tcp_flags & SW_TCP_SYN) && sw_edge_is_settled(work, at))
+	if (sound && !(work->packet.tcp_flags & SW_TCP_SYN) && sw_edge_is_settled(work, &edge_head))
 		return XDP_PASS;
 	if (named) {
 		rule = sw_recent_rule(work, policy);
@@ -201,7 +200,7 @@ static __noinline int sw_xdp_packet(struct xdp_md *ctx, __u32 plain)
 		return XDP_PASS;
 	if (sw_xdp_has_port(packet) && !sw_edge_guarded(policy, packet->dst_port))
 		return XDP_PASS;
-	return sw_xdp_guarded(ctx, work, &edge_head, policy, interface);
+	return sw_xdp_guarded(ctx, work, policy, interface);
 }
 
 /* What may go to a port that is named, and what must be walked to tell. */
@@ -210,7 +209,7 @@ static __noinline int sw_xdp_named(struct xdp_md *ctx, __u32 glance)
 	__u32 plain = glance < SW_GLANCE_OTHER;
 	int answer = SW_FLOOD_NOT;
 
-	if (plain && sw_xdp_is_settled(ctx, &edge_head))
+	if (plain && sw_xdp_is_settled(ctx))
 		return XDP_PASS;
 	if (plain)
 		answer = sw_flood(ctx);

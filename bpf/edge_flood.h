@@ -64,11 +64,6 @@ SW_INLINE int sw_flood_may_reply(const void *data)
 	       !((SW_XDP_U8(data, 0) | SW_XDP_U8(data, 6)) & 1);
 }
 
-SW_INLINE __u32 sw_flood_tcp_length(const void *data)
-{
-	return (SW_XDP_U8(data, 46) >> 4) * 4u;
-}
-
 SW_INLINE int sw_flood_turn(void *data, void *end, __u32 ack)
 {
 	if (data + SW_FLOOD_HEADERS > end)
@@ -88,7 +83,7 @@ static __noinline int sw_flood_reset(struct xdp_md *ctx)
 	if (data + SW_FLOOD_HEADERS > end || !sw_flood_may_reply(data))
 		return SW_FLOOD_NOT;
 	ack = bpf_ntohl(SW_XDP_U32(data, 38)) + 1 + bpf_ntohs(SW_XDP_U16(data, 16)) - 20 -
-	      sw_flood_tcp_length(data);
+	      sw_xdp_tcp_length(data + 34);
 	more = (int)(end - data) - SW_FLOOD_HEADERS;
 	if (!more)
 		return sw_flood_turn(data, end, ack);
@@ -99,14 +94,12 @@ static __noinline int sw_flood_reset(struct xdp_md *ctx)
 	return sw_flood_turn(data, end, ack);
 }
 
-/* Is it a SYN, whole and sound, in the first piece of the packet? */
+/* A SYN, whole and sound? */
 SW_INLINE int sw_flood_is_syn(const void *data, const void *end)
 {
-	__u32 headers = sw_flood_tcp_length(data), length = bpf_ntohs(SW_XDP_U16(data, 16));
-
 	return (SW_XDP_U8(data, 47) & (SW_TCP_SYN | SW_TCP_ACK | SW_TCP_RST | SW_TCP_FIN)) ==
 		       SW_TCP_SYN &&
-	       headers >= 20 && length >= 20 + headers && 14 + length <= end - data;
+	       sw_xdp_is_whole(data, end);
 }
 
 /* A frame that sw_xdp_glance() told a port of, which may be named. Returns the program's answer. */

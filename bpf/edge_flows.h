@@ -43,13 +43,28 @@ SW_INLINE struct sw_edge_flow_slot *sw_edge_way(const struct sw_edge_work *work,
 	return bpf_map_lookup_elem(&edge_flows, &at);
 }
 
+/* The entry of the flow with this key, whose place is `place`; its index goes to `at`. NULL: it has none. */
+SW_INLINE struct sw_edge_flow_slot *sw_edge_search(__u32 place, const void *key, __u32 *at)
+{
+#pragma unroll
+	for (__u32 way = 0; way < SW_EDGE_WAYS; way++) {
+		__u32 index = place ^ way;
+		struct sw_edge_flow_slot *flow = bpf_map_lookup_elem(&edge_flows, &index);
+
+		if (flow && sw_edge_same(flow->src, key)) {
+			*at = index;
+			return flow;
+		}
+	}
+	return 0;
+}
+
 /* Where the flow of work->key lies, if it does. The secret keeps others from filling one set. */
 SW_INLINE struct sw_edge_flow_slot *sw_edge_find(struct sw_edge_work *work)
 {
 	const sw_edge_word *key = (const void *)work->key.src;
 	__u64 words[5] = {key[0], key[1], key[2], key[3], key[4]};
 	const struct sw_edge_secret *secret;
-	struct sw_edge_flow_slot *flow;
 	__u32 zero = 0;
 
 	work->seen.state = SW_EDGE_FREE;
@@ -58,15 +73,7 @@ SW_INLINE struct sw_edge_flow_slot *sw_edge_find(struct sw_edge_work *work)
 		return 0;
 	work->seen.hash = sw_edge_flow_hash(secret, words);
 	work->seen.place = sw_edge_flow_place(work->seen.hash, sw_edge_sets);
-#pragma unroll
-	for (__u32 way = 0; way < SW_EDGE_WAYS; way++) {
-		flow = sw_edge_way(work, way);
-		if (flow && sw_edge_same(flow->src, work->key.src)) {
-			work->seen.at = work->seen.place ^ way;
-			return flow;
-		}
-	}
-	return 0;
+	return sw_edge_search(work->seen.place, work->key.src, &work->seen.at);
 }
 
 /* A policy that came since lets a flow in TLS finish, but for one that was applied to end what is older. */

@@ -87,10 +87,24 @@ SW_INLINE __u32 sw_xdp_glance(struct xdp_md *ctx)
 
 /* ---- headers without anything odd ---- */
 
+SW_INLINE __u32 sw_xdp_tcp_length(const void *tcp)
+{
+	return (SW_XDP_U8(tcp, 12) >> 4) * 4u;
+}
+
+/* A frame of Ethernet and IPv4 without options, whose first 54 bytes are there: is all of the header of TCP, and all
+   that it says it holds, in the first piece of the packet? */
+SW_INLINE int sw_xdp_is_whole(const void *data, const void *end)
+{
+	__u32 headers = sw_xdp_tcp_length(data + 34), length = bpf_ntohs(SW_XDP_U16(data, 16));
+
+	return headers >= 20 && length >= 20 + headers && 14 + length <= end - data;
+}
+
 /* TCP at `tcp`, whose 20 bytes are there. 0: its length is one that no header has. */
 SW_INLINE int sw_xdp_plain_tcp(const void *tcp, __u32 at, struct sw_packet *packet)
 {
-	__u32 length = (SW_XDP_U8(tcp, 12) >> 4) * 4u;
+	__u32 length = sw_xdp_tcp_length(tcp);
 
 	if (length < 20)
 		return 0;
@@ -110,12 +124,18 @@ SW_INLINE int sw_xdp_plain_tcp(const void *tcp, __u32 at, struct sw_packet *pack
 	return 1;
 }
 
+/* The second half of an address of IPv4 as abi_edge.h has it; the first is zero. */
+SW_INLINE __u64 sw_xdp_mapped(const void *from)
+{
+	return (__u64)SW_XDP_U32(from, 0) << 32 | SW_EDGE_MAPPED;
+}
+
 SW_INLINE void sw_xdp_plain_address(__u8 *to, const void *from)
 {
 	__u64 *word = (__u64 *)to;
 
 	word[0] = 0;
-	word[1] = (__u64)SW_XDP_U32(from, 0) << 32 | bpf_htonl(0xffff);
+	word[1] = sw_xdp_mapped(from);
 }
 
 /*

@@ -10,11 +10,6 @@
 #include "bpf/edge_flows.h"
 #include "bpf/edge_packet.h"
 
-SW_INLINE __u64 sw_xdp_mapped(const void *from)
-{
-	return (__u64)SW_XDP_U32(from, 0) << 32 | SW_EDGE_MAPPED;
-}
-
 /*
  * A frame of Ethernet that sw_xdp_glance() told a port of. IPv4, a whole header of TCP and all that it says it holds,
  * neither beginning nor end of a connection? Then `key` is its flow's, as the words of struct sw_edge_flow from `src`
@@ -23,14 +18,11 @@ SW_INLINE __u64 sw_xdp_mapped(const void *from)
 SW_INLINE int sw_xdp_is_midway(struct xdp_md *ctx, __u64 key[5])
 {
 	void *data = (void *)(unsigned long)ctx->data, *end = (void *)(unsigned long)ctx->data_end;
-	__u32 ports, length, headers;
+	__u32 ports;
 
 	if (data + 54 > end || SW_XDP_U16(data, 12) != bpf_htons(SW_ETHER_IPV4) ||
-	    SW_XDP_U8(data, 47) & (SW_TCP_SYN | SW_TCP_FIN | SW_TCP_RST))
-		return 0;
-	length = bpf_ntohs(SW_XDP_U16(data, 16));
-	headers = 20 + (SW_XDP_U8(data, 46) >> 4) * 4u;
-	if (headers < 40 || length < headers || 14 + length > (__u64)(end - data))
+	    SW_XDP_U8(data, 47) & (SW_TCP_SYN | SW_TCP_FIN | SW_TCP_RST) ||
+	    !sw_xdp_is_whole(data, end))
 		return 0;
 	ports = bpf_ntohl(SW_XDP_U32(data, 34));
 	key[0] = key[2] = 0;
@@ -41,11 +33,11 @@ SW_INLINE int sw_xdp_is_midway(struct xdp_md *ctx, __u64 key[5])
 }
 
 /* May it pass at once? Not inline: what is called when it may not needs the stack. */
-static __noinline int sw_xdp_is_settled(struct xdp_md *ctx, const struct sw_head *at)
+static __noinline int sw_xdp_is_settled(struct xdp_md *ctx)
 {
+	const struct sw_edge_flow_slot *flow;
 	const struct sw_edge_secret *secret;
-	struct sw_edge_flow_slot *flow;
-	__u32 zero = 0, place, index;
+	__u32 zero = 0, place, at;
 	__u64 key[5];
 
 	if (!sw_xdp_is_midway(ctx, key))
@@ -54,14 +46,8 @@ static __noinline int sw_xdp_is_settled(struct xdp_md *ctx, const struct sw_head
 	if (!secret)
 		return 0;
 	place = sw_edge_flow_place(sw_edge_flow_hash(secret, key), sw_edge_sets);
-#pragma unroll
-	for (__u32 way = 0; way < SW_EDGE_WAYS; way++) {
-		index = place ^ way;
-		flow = bpf_map_lookup_elem(&edge_flows, &index);
-		if (flow && sw_edge_same(flow->src, key))
-			return sw_edge_is_in_tls(flow, at);
-	}
-	return 0;
+	flow = sw_edge_search(place, key, &at);
+	return flow && sw_edge_is_in_tls(flow, &edge_head);
 }
 
 #endif

@@ -53,8 +53,8 @@ const char *sw_kernel_said(void); /* the lines kept since the last sw_kernel_ope
 /*
  * Opens the object, takes over the maps pinned in pin_dir when they are ours and current, and has the programs
  * loaded: when maps were taken over they are loaded on return, else threads load them meanwhile, which block
- * all signals and end with sw_kernel_loaded() or sw_kernel_close(). Refuses what is foreign or newer. `cgroup_fd` is borrowed and must outlive the kernel.
- * 0 or -1; nothing that was pinned or attached has changed then.
+ * all signals and end with sw_kernel_loaded() or sw_kernel_close(). Refuses what is foreign or newer. `cgroup_fd`
+ * is borrowed and must outlive the kernel. 0 or -1; nothing that was pinned or attached has changed then.
  */
 int sw_kernel_open(const char *pin_dir, int cgroup_fd, struct sw_kernel **kernel,
 		   struct sw_fault *fault);
@@ -69,8 +69,8 @@ void sw_kernel_close(struct sw_kernel *kernel);
 enum sw_pins sw_kernel_pins(const struct sw_kernel *kernel);
 
 /*
- * Waits for the programs, puts each hook on the cgroup, or brings a pinned link to the programs of this daemon, and pins
- * everything. On failure whatever this call attached, changed or pinned is as it was before.
+ * Waits for the programs, puts each hook on the cgroup, or brings a pinned link to the programs of this daemon,
+ * and pins everything. On failure whatever this call attached, changed or pinned is as it was before.
  */
 int sw_kernel_attach(struct sw_kernel *kernel, struct sw_fault *fault);
 

@@ -97,7 +97,7 @@ static int shared_map(const struct sw_kernel *kernel, const struct sw_edge_objec
 	const char *name = bpf_map__name(of);
 	const struct bpf_map *map = NULL;
 
-	/* Its only variable stands for the map `head`: bpf/edge_flood.h. */
+	/* Its only variable stands for the map `head`: bpf/edge_recent.h. */
 	if (side == SW_EDGE_XDP && of == edge->xdp->maps.bss)
 		return sw_map_fd(kernel, SW_MAP_HEAD);
 	for (int i = 0; i < SW_MAP_MAX; i++)
