@@ -12,34 +12,30 @@
 #include "bpf/kernel.h"
 #include "bpf/maps_host.h"
 
-/* Nothing is lost with this element: free, of a connection that has ended, or what the same socket left. */
-SW_INLINE int sw_flow_is_free(const struct sw_flow *flow, __u64 cookie)
-{
-	return !flow->cookie || flow->ended_ns || flow->cookie == cookie;
-}
-
 /*
- * A place for a new connection: the first where nothing is lost, else that of the one that nothing happened to for
- * the longest. Cookies are given out in order, so each round through the sets begins with another element: what
- * has ended stays for a round of all of them, and as a rule one element is looked at.
+ * A place for a new connection: a free one or what the same socket left, else that of the one that ended first, else
+ * that of the one that nothing happened to for the longest. Cookies are given out by a batch for each CPU and to all
+ * sockets of the machine, so their order does not tell which that is.
  */
 SW_INLINE __u32 sw_flow_place(const struct sw_flow *of)
 {
-	__u32 element = 0, sets = SW_FLOWS_MAX / SW_FLOW_WAYS, first = (__u32)(of->cookie / sets);
-	__u32 set = (__u32)of->cookie % sets * SW_FLOW_WAYS;
+	__u32 element = 0, set = (__u32)of->cookie % (SW_FLOWS_MAX / SW_FLOW_WAYS) * SW_FLOW_WAYS;
 	__u64 least = ~0ull;
 
 #pragma nounroll
 	for (__u32 way = 0; way < SW_FLOW_WAYS; way++) {
-		__u32 at = set + (first + way) % SW_FLOW_WAYS;
+		__u32 at = set + way;
 		const struct sw_flow *flow = bpf_map_lookup_elem(&flows, &at);
+		__u64 since;
 
 		if (!flow)
 			continue;
-		if (sw_flow_is_free(flow, of->cookie))
+		if (!flow->cookie || flow->cookie == of->cookie)
 			return at + 1;
-		if (flow->changed_ns < least) {
-			least = flow->changed_ns;
+		/* Live ones come after all that have ended. */
+		since = flow->ended_ns ? flow->ended_ns : flow->changed_ns | 1ull << 63;
+		if (since < least) {
+			least = since;
 			element = at + 1;
 		}
 	}

@@ -421,25 +421,43 @@ static void taken_on_another_cpu(void **state)
 
 /* The ring is full when a connection is condemned: its event comes when the program, told nothing, has its
    bytes sent again. Each attempt is counted. */
+/* Opens one after the other, each of which is ended, until the ring has no room. */
+static void lose_events(struct fx_talk *last)
+{
+	uint64_t lost = fx_counter(SW_COUNT_LOST);
+
+	while (fx_counter(SW_COUNT_LOST) == lost) {
+		fx_talk_close(last);
+		*last = fx_talk_open("127.0.0.1", 0);
+		fx_post(last->client, "DATA\r\n");
+	}
+}
+
+static bool is_told(const struct fx_talk *talk, size_t events)
+{
+	for (size_t i = 0; i < events; i++)
+		if (fx_event(i)->cookie == talk->cookie)
+			return true;
+	return false;
+}
+
 static void lost_event_is_told_again(void **state)
 {
 	struct fx_talk last sw_autotalk = {-1, -1, -1, 0};
-	uint64_t counted, taken, lost;
+	uint64_t counted, taken = 0;
+	size_t events;
 
 	(void)state;
 	fx_gate_policy(TLS, 0);
-	/* What is lost may be the end of one that was closed before. */
+	/* What was lost may be the end of a connection that was closed before, then the last one was told. */
 	do {
-		fx_talk_close(&last);
-		last = fx_talk_open("127.0.0.1", 0);
-		lost = fx_counter(SW_COUNT_LOST);
-		fx_post(last.client, "DATA\r\n");
-	} while (fx_counter(SW_COUNT_LOST) == lost);
-	/* Connections that were closed end meanwhile. */
-	counted = fx_counter(SW_COUNT_EVENTS);
-	taken = fx_events();
-	taken += fx_sessions();
-	assert_in_range(taken, counted, fx_counter(SW_COUNT_EVENTS));
+		lose_events(&last);
+		/* Connections that were closed end meanwhile. */
+		counted = fx_counter(SW_COUNT_EVENTS);
+		events = fx_events();
+		taken += events + fx_sessions();
+		assert_in_range(taken, counted, fx_counter(SW_COUNT_EVENTS));
+	} while (is_told(&last, events));
 	assert_int_equal(fx_await_events(), 1);
 	fx_check_gate_event(fx_event(0), &last, SW_VERDICT_RESET, SW_REASON_CLEARTEXT_COMMAND);
 	fx_expect_nothing_but(last.server, last.client, "");

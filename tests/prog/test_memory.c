@@ -100,17 +100,15 @@ static uint64_t there(uint32_t at)
 	return flow.cookie;
 }
 
-/* The places of a socket's set are taken by others; `ended`: the way that has ended, none when it is SW_FLOW_WAYS;
-   `oldest`: the one that nothing happened to for the longest. Where does its connection go? */
-static uint32_t goes_to(uint32_t ended, uint32_t oldest)
+/* The places of a socket's set are taken by others, whose last change and end are these. Where does its connection go? */
+static uint32_t goes_to(const uint64_t changed_ns[SW_FLOW_WAYS], const uint64_t ended_ns[SW_FLOW_WAYS])
 {
 	int fd sw_autoclose = fx_socket("127.0.0.1", SOCK_STREAM, 0);
 	uint64_t cookie = fx_cookie(fd);
 	uint32_t found = SW_FLOW_WAYS;
 
 	for (uint32_t way = 0; way < SW_FLOW_WAYS; way++)
-		put(place(cookie, way), cookie + (way + 1) * SETS, way == oldest ? 1 : 2 + way,
-		    way == ended);
+		put(place(cookie, way), cookie + (way + 1) * SETS, changed_ns[way], ended_ns[way]);
 	assert_int_equal(fx_connect(fd, "127.0.0.1", PORT), 0);
 	for (uint32_t way = 0; way < SW_FLOW_WAYS; way++) {
 		if (there(place(cookie, way)) != cookie)
@@ -123,12 +121,20 @@ static uint32_t goes_to(uint32_t ended, uint32_t oldest)
 
 static void places(void **state)
 {
+	static const uint64_t never[SW_FLOW_WAYS];
+
 	(void)state;
 	fx_simple(PORT, SW_ACTION_ALLOW, 0);
 	fx_apply();
 	for (uint32_t way = 0; way < SW_FLOW_WAYS; way++) {
-		assert_int_equal(goes_to(way, (way + 1) % SW_FLOW_WAYS), way);
-		assert_int_equal(goes_to(SW_FLOW_WAYS, way), way);
+		uint64_t times[SW_FLOW_WAYS] = {4, 3, 5, 6}, one[SW_FLOW_WAYS] = {};
+		uint32_t next = (way + 1) % SW_FLOW_WAYS;
+
+		times[way] = 2;
+		one[next] = 7;
+		assert_int_equal(goes_to(times, never), way);
+		assert_int_equal(goes_to(times, one), next);
+		assert_int_equal(goes_to(never, times), way);
 	}
 }
 
