@@ -32,10 +32,14 @@ int fx_listening(const char *addr, uint16_t port, int protocol)
 {
 	int fd = fx_socket(addr, SOCK_STREAM, protocol), one = 1;
 	struct fx_addr at = fx_addr(addr, port);
+	int result;
 
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	assert_return_code(bind(fd, (struct sockaddr *)&at.storage, at.length), errno);
-	assert_return_code(listen(fd, 16), errno);
+	/* Not within the assertion, which may read errno first. */
+	result = bind(fd, (struct sockaddr *)&at.storage, at.length);
+	assert_return_code(result, errno);
+	result = listen(fd, 16);
+	assert_return_code(result, errno);
 	return fd;
 }
 

@@ -367,6 +367,14 @@ static void shared_pages_within_tls(void **state)
 
 /* ---- where it is only recorded ---- */
 
+static bool is_told(const struct fx_talk *talk, size_t events)
+{
+	for (size_t i = 0; i < events; i++)
+		if (fx_event(i)->cookie == talk->cookie)
+			return true;
+	return false;
+}
+
 static void recorded(uint8_t action, uint8_t flags)
 {
 	struct fx_talk talk sw_autotalk = {-1, -1, -1, 0};
@@ -380,7 +388,8 @@ static void recorded(uint8_t action, uint8_t flags)
 	fx_say_line(talk.client, talk.server, "AUTH LOGIN\r\n");
 	fx_check_gate_event(fx_one_event(), &talk, SW_VERDICT_AUDIT, SW_REASON_CLEARTEXT_COMMAND);
 	fx_say_line(talk.client, talk.server, "MAIL FROM:<a@example.net>\r\n");
-	assert_int_equal(fx_events(), 0);
+	/* What an earlier test left open may end in an event meanwhile. */
+	assert_false(is_told(&talk, fx_events()));
 	assert_int_equal(fx_counter(SW_COUNT_AUDITED), 1);
 	assert_int_equal(fx_counter(SW_COUNT_CONDEMNED), 0);
 	assert_int_equal(fx_counter(SW_COUNT_GATE_DROPPED), 0);
@@ -419,8 +428,6 @@ static void taken_on_another_cpu(void **state)
 	fx_expect_nothing(other.server);
 }
 
-/* The ring is full when a connection is condemned: its event comes when the program, told nothing, has its
-   bytes sent again. Each attempt is counted. */
 /* Opens one after the other, each of which is ended, until the ring has no room. */
 static void lose_events(struct fx_talk *last)
 {
@@ -433,14 +440,8 @@ static void lose_events(struct fx_talk *last)
 	}
 }
 
-static bool is_told(const struct fx_talk *talk, size_t events)
-{
-	for (size_t i = 0; i < events; i++)
-		if (fx_event(i)->cookie == talk->cookie)
-			return true;
-	return false;
-}
-
+/* The ring is full when a connection is condemned: its event comes when the program, told nothing, has its
+   bytes sent again. Each attempt is counted. */
 static void lost_event_is_told_again(void **state)
 {
 	struct fx_talk last sw_autotalk = {-1, -1, -1, 0};

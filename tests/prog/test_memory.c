@@ -101,7 +101,8 @@ static uint64_t there(uint32_t at)
 }
 
 /* The places of a socket's set are taken by others, whose last change and end are these. Where does its connection go? */
-static uint32_t goes_to(const uint64_t changed_ns[SW_FLOW_WAYS], const uint64_t ended_ns[SW_FLOW_WAYS])
+static uint32_t goes_to(const uint64_t changed_ns[SW_FLOW_WAYS],
+			const uint64_t ended_ns[SW_FLOW_WAYS])
 {
 	int fd sw_autoclose = fx_socket("127.0.0.1", SOCK_STREAM, 0);
 	uint64_t cookie = fx_cookie(fd);

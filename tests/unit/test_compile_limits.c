@@ -137,6 +137,7 @@ static struct sw_image *compiled_by_hand(struct sw_arena *arena, struct sw_rule_
 	rule->from = &from;
 	struct sw_image *image = sw_policy_compile(&policy, diags);
 
+	rule->from = NULL;
 	*errors = sw_diags_errors(diags);
 	sw_diags_free(diags);
 	return image;
