@@ -91,18 +91,33 @@ build_copy() { # TARGET, in the build folder when it names a folder
 	make -C "$work" B="$name" "$@" 2>&1
 }
 
-# Changes SOURCES of the copy, builds TARGET from them and calls what follows when that could be done. The
-# files are as they were afterwards, and newer, so that the next control builds them anew.
+# What was built since `changed` is made what it was, times and all, so that nothing need be built again.
+restore_copy() { # SOURCE...
+	local file from name
+	name=$(basename "$build")
+	for file; do
+		cp -p "$top/$file" "$work/$file"
+	done
+	while read -r file; do
+		from=$build/${file#"$work/$name/"}
+		if [ -e "$from" ]; then cp -p "$from" "$file"; else rm -f "$file"; fi
+	done < <(find "$work/$name" -type f -newer "$work/changed")
+}
+
+# Changes SOURCES of the copy, builds TARGET from them and calls what follows when that could be done. The copy is
+# as it was afterwards.
 with_changes() { # NAME "SOURCE..." SED-SCRIPT TARGET COMMAND...
 	is_wanted "$1" || return 0
 	copy_sources
 	local name=$1 sources script=$3 target=$4 output source
 	read -ra sources <<<"$2"
 	shift 4
+	touch "$work/changed"
 	for source in "${sources[@]}"; do
 		sed -i "$script" "$work/$source"
 		if cmp -s "$work/$source" "$top/$source"; then
 			result "not ok" "$name: the line to change is not in $source any more"
+			restore_copy "${sources[@]}"
 			return
 		fi
 	done
@@ -111,9 +126,7 @@ with_changes() { # NAME "SOURCE..." SED-SCRIPT TARGET COMMAND...
 	else
 		result "not ok" "$name: does not build" "$output"
 	fi
-	for source in "${sources[@]}"; do
-		cp "$top/$source" "$work/$source"
-	done
+	restore_copy "${sources[@]}"
 }
 
 without_check() { # NAME "SOURCE..." SED-SCRIPT FILE FILTER REASON [PREPARES]

@@ -6,6 +6,7 @@
 # the kernel's modules.
 #
 #   image.sh base BUILD FILE          everything but modules
+#   image.sh programs BUILD FILE      the same without what only scenarios need
 #   image.sh modules KERNEL FILE      KERNEL as unpacked by kernels.sh
 # The kernel unpacks archives that are joined one behind the other.
 set -euo pipefail
@@ -20,11 +21,17 @@ modules=(veth nf_tables nft_chain_nat nft_nat nft_redir nft_ct nft_numgen nft_qu
 	tun bridge dummy 8021q sch_ingress cls_bpf cls_u32)
 
 copy_packages() { # ROOT
-	local list
-	list=$(dpkg-query -L "${packages[@]}" | grep -E '^(/usr)?(/s?bin/|/lib(exec)?/bats-core/)' | sort -u)
+	local file list files=()
+	list=$(dpkg-query -L "${packages[@]}" | grep -E '^(/usr)?(/s?bin/|/lib(exec)?/bats-core/)' |
+		sed -E 's,^/(s?bin|lib)/,/usr/\1/,' | sort -u)
 	while read -r file; do
-		[ ! -d "$file" ] && [ -e "$file" ] && copy "$1" "$file"
+		if [ -L "$file" ]; then
+			[ ! -e "$file" ] || copy "$1" "$file"
+		elif [ -f "$file" ]; then
+			files+=("$file")
+		fi
 	done <<<"$list"
+	tar -C / -cf - "${files[@]#/}" | tar -C "$1" -xf -
 	for name in awk which; do
 		copy "$1" "$(command -v "$name")"
 	done
@@ -55,10 +62,10 @@ copy_python() { # ROOT
 		cp -a /usr/lib/python3/dist-packages/scapy "$1/usr/lib/python3/dist-packages/"
 }
 
+# The loader itself says what a program needs; ldd would start a shell for each.
 copy_libraries() { # ROOT
-	local files
-	mapfile -t files < <(find "$1" -type f \( -perm /111 -o -name '*.so' \))
-	{ ldd "${files[@]}" 2>/dev/null || true; } |
+	find "$1" -type f \( -perm /111 -o -name '*.so' \) -print0 |
+		while read -r -d '' file; do /lib64/ld-linux-x86-64.so.2 --list "$file" || true; done 2>/dev/null |
 		sed -nE 's/^\t(.* => )?(\/[^ ]+) \(0x.*/\2/p' | sort -u |
 		while read -r library; do copy "$1" "$library"; done
 }
@@ -72,6 +79,7 @@ copy_project() { # ROOT BUILD
 		[ ! -d "$2/tests/$part" ] || cp -a "$2/tests/$part" "$to/build/tests/"
 	done
 	find "$to/build" \( -name '*.o' -o -name '*.d' \) -delete
+	find "$to/build" -type f -perm /111 -exec strip --strip-debug {} + 2>/dev/null || true
 }
 
 skeleton() { # ROOT
@@ -92,17 +100,26 @@ pack() { # ROOT FILE
 	mv "$2.part" "$2"
 }
 
-base() { # BUILD FILE
+make_image() { # BUILD FILE
 	local program
-	skeleton "$root"
 	copy_packages "$root"
 	for program in "${programs[@]}"; do
 		if program=$(command -v "$program"); then copy "$root" "$program"; fi
 	done
-	[ ! -x /usr/bin/python3 ] || copy_python "$root"
 	copy_project "$root" "$1"
 	copy_libraries "$root"
 	pack "$root" "$2"
+}
+
+base() { # BUILD FILE
+	skeleton "$root"
+	[ ! -x /usr/bin/python3 ] || copy_python "$root"
+	make_image "$@"
+}
+
+programs() { # BUILD FILE
+	skeleton "$root"
+	make_image "$@"
 }
 
 # A folder /lib in this archive would take the place of the link in the other one.

@@ -14,15 +14,18 @@ vm=$top/build/vm
 jobs=prog,2,3,5,6,16,17,18,21,22,23
 # So many random ones the gate has to decide in this kernel as it does outside.
 dialogues=250000
+# So many by chance the edge has to answer alike on both of its ways.
+packets=20000
 limit=5400
 memory=1024
 short=
+image=base
 # One for each of two machines is the quickest here; two show races as well.
 cpus=2
 
 while [ $# -gt 0 ]; do
 	case $1 in
-	--short) short=1 jobs=prog-quick dialogues=25000 limit=900 cpus=1 ;;
+	--short) short=1 image=programs jobs=prog-quick dialogues=25000 packets=4000 limit=900 cpus=1 ;;
 	--limit) limit=$2 && shift ;;
 	--jobs) jobs=$2 && shift ;;
 	-*) echo "usage: run.sh [--short] [--limit SECONDS] [--jobs LIST] [VERSION...]" >&2 && exit 2 ;;
@@ -72,7 +75,7 @@ boot() { # VERSION
 	timeout --foreground -k 5 "$limit" qemu-system-x86_64 -accel tcg -cpu max -smp "${SW_VM_CPUS:-$cpus}" -m "$memory" \
 		-nodefaults -no-user-config -no-reboot -display none -serial stdio \
 		-kernel "$kernel"/boot/vmlinuz-* -initrd "$scratch/initrd-$1" \
-		-append "console=ttyS0 quiet loglevel=1 panic=-1 rdinit=/init jobs=$jobs dialogues=$dialogues limit=$((limit - 60))" \
+		-append "console=ttyS0 quiet loglevel=1 panic=-1 rdinit=/init jobs=$jobs dialogues=$dialogues packets=$packets limit=$((limit - 60))" \
 		</dev/null 2>&1
 }
 
@@ -102,5 +105,5 @@ fi
 mkdir -p "$vm"
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-"$top/tests/vm/image.sh" base "$build" "$scratch/base"
+"$top/tests/vm/image.sh" "$image" "$build" "$scratch/base"
 run "$@" | number
