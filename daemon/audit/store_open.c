@@ -147,7 +147,7 @@ static int open_db(struct sw_store *store)
 	return sqlite3_exec(store->db,
 			    "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
 			    "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0;"
-			    "PRAGMA journal_size_limit = 0; PRAGMA cache_size = -4096;"
+			    "PRAGMA journal_size_limit = 0; PRAGMA cache_size = -2048;"
 			    "PRAGMA temp_store = MEMORY",
 			    NULL, NULL, NULL);
 }
