@@ -141,6 +141,17 @@ static void set_secret(void)
 		ex_fail("secret");
 }
 
+void ex_stay_on_this_cpu(void)
+{
+	int cpu = sched_getcpu();
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET((size_t)cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		ex_fail("affinity");
+}
+
 int ex_up(void **state)
 {
 	(void)state;

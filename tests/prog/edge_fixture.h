@@ -36,6 +36,8 @@ int ex_reset(void **state); /* cmocka setup: empty policies, tables empty, count
 /* Puts sw_edge on EX_INTERFACE as well: a program that is attached nowhere pays two grace periods a run, longer than
    anything is remembered for. After ex_up(). */
 void ex_attach(void);
+/* This process, until it ends. */
+void ex_stay_on_this_cpu(void);
 
 struct bpf_object;
 struct bpf_object *ex_object(void);        /* of sw_edge; its maps are those of both */

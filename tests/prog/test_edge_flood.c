@@ -4,7 +4,6 @@
  * that has changed is answered by it. SW_EDGE_PACKETS says how many packets by chance, SW_SEED which.
  */
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -567,20 +566,10 @@ static void both_ways_agree(void **state)
 	free(longly);
 }
 
-/* What another CPU remembers would be told as well. */
-static void stay_on_this_cpu(void)
-{
-	int cpu = sched_getcpu();
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET((size_t)cpu, &set);
-	assert_return_code(sched_setaffinity(0, sizeof(set), &set), errno);
-}
-
 static int up(void **state)
 {
-	stay_on_this_cpu();
+	/* What another CPU remembers would be told as well. */
+	ex_stay_on_this_cpu();
 	ex_up(state);
 	ex_attach();
 	return 0;
