@@ -6,24 +6,12 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "daemon/load_internal.h"
+#include "daemon/pages.h"
 #include "daemon/policy/digest.h"
 
 #define MAPS_MAX 64 /* maps that one program uses */
-
-/* An object lies in the daemon's own file: its pages need not stay in memory, and are read again when they are
-   looked at. */
-static void let_go(const void *bytes, size_t n)
-{
-	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)bytes;
-	uintptr_t first = (at + page - 1) / page * page, end = (at + n) / page * page;
-
-	if (first < end)
-		madvise((void *)first, end - first, MADV_DONTNEED);
-}
 
 /* Of an object, which is the last that is asked of it where it is pinned. */
 static int sum_of(const void *bytes, size_t n, uint8_t sum[static 32])
@@ -33,7 +21,8 @@ static int sum_of(const void *bytes, size_t n, uint8_t sum[static 32])
 	if (!digest)
 		return -ENOMEM;
 	sw_digest_add(digest, bytes, n);
-	let_go(bytes, n);
+	/* It lies in the daemon's own file. */
+	sw_pages_let_go(bytes, n);
 	return sw_digest_end(digest, sum);
 }
 

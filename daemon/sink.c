@@ -4,9 +4,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "daemon/pages.h"
 #include "daemon/sink.h"
 
 #define BATCH_BYTES (1u << 20) /* a store writes fewer pages for each event in large batches */
+#define BATCH_KEPT (64u << 10) /* of its memory, when there is nothing to write */
 #define TICK_USEC 1000000u
 #define RETRY_USEC 1000000u
 
@@ -15,8 +17,9 @@ struct sw_sink {
 	const struct sw_sink_calls *calls;
 	void *data;
 	pthread_t thread;
-	uint64_t next; /* id */
-	time_t ticked; /* CLOCK_MONOTONIC seconds */
+	uint64_t next;  /* id */
+	time_t ticked;  /* CLOCK_MONOTONIC seconds */
+	size_t largest; /* batch since its memory was given back */
 
 	pthread_mutex_t lock; /* of what follows */
 	struct sw_sink_state state;
@@ -82,6 +85,8 @@ static ssize_t write_batch(struct sw_sink *sink)
 
 	if (!size && !lost)
 		return 0;
+	if (size > sink->largest)
+		sink->largest = size;
 	if (calls->begin)
 		calls->begin(sink->data);
 	if (lost && calls->lost)
@@ -93,6 +98,14 @@ static ssize_t write_batch(struct sw_sink *sink)
 	}
 	keep_state(sink, n, lost, NULL);
 	return (ssize_t)size;
+}
+
+/* After a flood. */
+static void let_go(struct sw_sink *sink)
+{
+	if (sink->largest > BATCH_KEPT)
+		sw_pages_let_go(sink->batch, BATCH_BYTES);
+	sink->largest = 0;
 }
 
 static bool second_has_passed(struct sw_sink *sink)
@@ -133,6 +146,8 @@ static void *run(void *data)
 			between(sink);
 			size = write_batch(sink);
 		} while (size > (ssize_t)BATCH_BYTES / 2);
+		if (!size)
+			let_go(sink);
 		if (open)
 			open = sw_trail_pause(sink->trail,
 					      size < 0 ? RETRY_USEC : sink->calls->interval_usec);
