@@ -70,6 +70,7 @@ struct sw_daemon {
 	uint64_t shown_second, shown; /* lines about events, in this second */
 	struct sw_names *names;
 	struct sw_inspector *inspector;
+	gid_t readers; /* the group that may read what the daemon knows; -1: there is none */
 	struct sw_flows *flows;
 	uint64_t pretended; /* connections that inspection ended or recorded */
 	/* Events that wait for what the sample of their connection says; their sockets do not. */

@@ -5,6 +5,8 @@
  */
 #include <errno.h>
 #include <grp.h>
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -204,13 +206,71 @@ static gid_t readers_group(void)
 	return readers ? readers->gr_gid : (gid_t)-1;
 }
 
+/* What is opened by a thread of its own, as it takes a while and needs nothing of what comes before it. */
+struct beside {
+	pthread_t thread;
+	bool runs;
+	struct sw_inspector *inspector; /* NULL: `fault` says why */
+	struct sw_fault fault;
+	gid_t readers;
+};
+
+static void *open_beside(void *data)
+{
+	struct beside *beside = data;
+
+	beside->inspector = sw_inspector_new(&beside->fault);
+	beside->readers = readers_group();
+	return NULL;
+}
+
+/* The thread leaves signals to the others. */
+static void begin_beside(struct beside *beside)
+{
+	sigset_t all, before;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	beside->runs = pthread_create(&beside->thread, NULL, open_beside, beside) == 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (!beside->runs)
+		open_beside(beside);
+}
+
+static int end_beside(struct beside *beside, struct sw_daemon *daemon, struct sw_fault *fault)
+{
+	if (beside->runs)
+		pthread_join(beside->thread, NULL);
+	daemon->inspector = beside->inspector;
+	daemon->readers = beside->readers;
+	if (!daemon->inspector)
+		*fault = beside->fault;
+	return daemon->inspector ? 0 : -1;
+}
+
+/* The kernel's part first of all, as it takes longest: programs are verified while the rest is opened. */
+static int open_first(struct sw_daemon *daemon, struct sw_fault *fault)
+{
+	struct beside beside = {};
+	struct sw_fault other;
+	int result;
+
+	begin_beside(&beside);
+	result = prepare(daemon, fault) < 0 ||
+				 sw_kernel_open(daemon->options.pin_dir, daemon->cgroup_fd,
+						&daemon->kernel, fault) < 0
+			 ? -1
+			 : 0;
+	return end_beside(&beside, daemon, result < 0 ? &other : fault) < 0 ? -1 : result;
+}
+
 static int open_control(struct sw_daemon *daemon, struct sw_fault *fault)
 {
 	sw_autofree char *path = NULL;
 
 	if (asprintf(&path, "%s/control", daemon->options.run_dir) < 0)
 		return sw_fault(fault, SW_EXIT_KERNEL, "out of memory");
-	return sw_control_open(daemon->loop, path, readers_group(), &sw_control_limits,
+	return sw_control_open(daemon->loop, path, daemon->readers, &sw_control_limits,
 			       daemon->trail, sw_daemon_request, daemon, &daemon->control, fault);
 }
 
@@ -229,9 +289,6 @@ static int open_parts(struct sw_daemon *daemon, struct sw_fault *fault)
 	if (!daemon->policy_path || !daemon->sinks || !daemon->names || !daemon->flows ||
 	    !daemon->answers)
 		return sw_fault(fault, SW_EXIT_KERNEL, "out of memory");
-	daemon->inspector = sw_inspector_new(fault);
-	if (!daemon->inspector)
-		return -1;
 	return sw_addresses_open(&daemon->addresses, fault);
 }
 
@@ -241,7 +298,7 @@ static int open_store(struct sw_daemon *daemon, struct sw_fault *fault)
 	const struct sw_options *options = &daemon->options;
 	const struct sw_store_limits limits = {.bytes = options->store_bytes,
 					       .age_ns = options->keep_days * DAY_NS};
-	gid_t readers = readers_group();
+	gid_t readers = daemon->readers;
 	sw_autofree char *problem = NULL;
 
 	if (!options->store_bytes)
@@ -385,12 +442,8 @@ static void treat_existing(struct sw_daemon *daemon)
 int sw_daemon_start(struct sw_daemon *daemon, struct sw_fault *fault)
 {
 	daemon->since_ns = sw_now_ns(CLOCK_REALTIME);
-	/* First of all what takes longest: programs are verified while the rest is opened. */
-	if (prepare(daemon, fault) < 0 ||
-	    sw_kernel_open(daemon->options.pin_dir, daemon->cgroup_fd, &daemon->kernel, fault) <
-		    0 ||
-	    open_parts(daemon, fault) < 0 ||
-	    sw_daemon_open_metrics(daemon, readers_group(), fault) < 0 ||
+	if (open_first(daemon, fault) < 0 || open_parts(daemon, fault) < 0 ||
+	    sw_daemon_open_metrics(daemon, daemon->readers, fault) < 0 ||
 	    open_store(daemon, fault) < 0 ||
 	    sw_sinks_open(daemon->sinks, &daemon->options, fault) < 0 ||
 	    resume_slots(daemon, fault) < 0)
