@@ -166,12 +166,25 @@ static void require_tls(void)
 	fx_row(fx_rule(SW_ACTION_TLS, 0), (struct fx_row){.port = PORT});
 }
 
-enum side { NONE, AGAIN, EMPTY, OTHER_PORT, IN_TLS, NFT_PORT, NFT_CONNTRACK, SIDES };
+enum side {
+	NONE,
+	AGAIN,
+	EMPTY,
+	LEAST,
+	LEAST_KNOWN,
+	OTHER_PORT,
+	IN_TLS,
+	NFT_PORT,
+	NFT_CONNTRACK,
+	SIDES
+};
 
 static struct contest_side sides[SIDES] = {
 	[NONE] = {.name = "no program"},
 	[AGAIN] = {.name = "no program, another process"},
 	[EMPTY] = {.name = "empty program", .programs = GUARD_EMPTY},
+	[LEAST] = {.name = "least program that tells a port", .programs = GUARD_LEAST},
+	[LEAST_KNOWN] = {.name = "least that knows its socket", .programs = GUARD_LEAST_KNOWN},
 	[OTHER_PORT] = {.name = "smtpwall, port nobody named",
 			.programs = GUARD_SMTPWALL,
 			.policy = require_tls},

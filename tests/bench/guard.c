@@ -102,7 +102,9 @@ static void attach_empty(struct guard *guard, const struct worker *worker,
 	attach(worker, skel->progs.empty_connect6);
 	attach(worker, skel->progs.empty_getpeername4);
 	attach(worker, skel->progs.empty_getpeername6);
-	attach(worker, skel->progs.empty_egress);
+	attach(worker, programs == GUARD_LEAST         ? skel->progs.least_egress
+		       : programs == GUARD_LEAST_KNOWN ? skel->progs.least_known_egress
+						       : skel->progs.empty_egress);
 	attach(worker, skel->progs.empty_sockops);
 	guard->ingress = attach(worker, skel->progs.empty_ingress);
 }

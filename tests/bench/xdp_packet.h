@@ -6,6 +6,10 @@
 #define XDP_MEASURED_MAX 8
 #define XDP_REFUSED_PORT 25
 #define XDP_LINES_BITS 20
+#define XDP_FLOWS_MAX (1u << 20) /* of the kernel's own table */
+
+/* A prefix in the least key that it has: its address in host order, its length in the upper half. */
+#define XDP_PREFIX(addr, bits) ((unsigned long long)(bits) << 32 | (addr))
 
 /* In a frame of TCP over IPv4 without options of IP. */
 #define XDP_SOURCE_AT 26

@@ -5,6 +5,7 @@
  */
 #include "bpf/kernel.h"
 
+#include "tests/bench/xdp_least.h"
 #include "tests/bench/xdp_packet.h"
 
 char sw_license[] SEC("license") = "GPL";
@@ -16,23 +17,10 @@ struct {
 	__type(value, __u32);
 } measured SEC(".maps");
 
-/* As many as a table of a million flows, of a cache line each. */
-struct xdp_line {
-	__u64 words[8];
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1u << XDP_LINES_BITS);
-	__type(key, __u32);
-	__type(value, struct xdp_line);
-} lines SEC(".maps");
-
 /* Set by the benchmark. */
 __u32 measured_next; /* index into `measured` */
 __u32 random = 1;    /* never 0 */
 __u32 flow_mask;     /* flows - 1, a power of two */
-__u32 flow_new;      /* goes up */
 __u32 send_to;       /* interface; 0: nowhere */
 __u32 send_drop;     /* the frame goes no further: what making it costs */
 __u32 send_sum;      /* of the packet with the source port 0, as its checksum has it */
@@ -47,39 +35,10 @@ int empty(struct xdp_md *ctx __attribute__((unused)))
 	return XDP_PASS;
 }
 
-/* The least that tells a packet of TCP over IPv4 to a port: bounds, three headers, one comparison. */
-SW_INLINE int to_refused_port(struct xdp_md *ctx)
-{
-	const __u8 *data = (void *)(unsigned long)ctx->data;
-	const __u8 *end = (void *)(unsigned long)ctx->data_end;
-
-	if (data + 54 > end || *(const __u16 *)(data + 12) != bpf_htons(0x0800))
-		return XDP_PASS;
-	if (data[14] != 0x45 || data[23] != SW_IPPROTO_TCP)
-		return XDP_PASS;
-	return *(const __u16 *)(data + 36) == bpf_htons(XDP_REFUSED_PORT) ? XDP_DROP : XDP_PASS;
-}
-
 SEC("xdp.frags")
 int minimal(struct xdp_md *ctx)
 {
 	return to_refused_port(ctx);
-}
-
-/* The least that is known by a packet's source in a large table: one line of it, which is zeros. */
-SEC("xdp.frags")
-int minimal_line(struct xdp_md *ctx)
-{
-	const __u8 *data = (void *)(unsigned long)ctx->data;
-	int answer = to_refused_port(ctx);
-	const struct xdp_line *line;
-	__u32 at;
-
-	if (data + XDP_SOURCE_AT + 4 > (const __u8 *)(unsigned long)ctx->data_end)
-		return XDP_PASS;
-	at = *(const __u32 *)(data + XDP_SOURCE_AT) * 0x9e3779b1u >> (32 - XDP_LINES_BITS);
-	line = bpf_map_lookup_elem(&lines, &at);
-	return line && !line->words[0] ? answer : XDP_ABORTED;
 }
 
 SW_INLINE __u32 fold(__u64 sum)
