@@ -91,9 +91,9 @@ int least_known_egress(struct __sk_buff *skb)
 	struct bpf_sock *sk = skb->sk;
 	const struct known *is;
 
-	if (!other_port(skb) || !sk)
+	if (!other_port(skb))
 		return 0;
-	sk = bpf_sk_fullsock(sk);
+	sk = sk ? bpf_sk_fullsock(sk) : 0;
 	is = sk ? bpf_sk_storage_get(&known, sk, 0, BPF_SK_STORAGE_GET_F_CREATE) : 0;
 	return !is || !is->words[0];
 }
