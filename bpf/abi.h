@@ -22,7 +22,7 @@
 
 #include "bpf/vocabulary.h"
 
-#define SW_ABI_VERSION 6
+#define SW_ABI_VERSION 7
 
 #define SW_RULES_MAX 256 /* rules in a policy */
 #define SW_ROWS_MAX 512  /* rows: a rule has one for each alternative its lists need */
@@ -184,6 +184,18 @@ struct sw_head {
 	__u8 objects[SW_OBJECTS][32];
 };
 
+/*
+ * The map `unasked`, one entry: ports that no block of either slot names, so that a packet between such passes before
+ * anything else is looked at. Ports share a bit: one that is set stands for none that is named, one that is clear says
+ * nothing. All zero, as nobody wrote it: every packet is asked about.
+ */
+struct sw_unasked {
+	__u64 to[4]; /* by a host block, where packets go; zero as well while SMTP elsewhere is looked for */
+	__u64 from[4]; /* by a serve block, where servers are */
+};
+
+#define SW_UNASKED_BIT(port) (((port) ^ (port) >> 8) & 255) /* bit % 64 of word bit / 64 */
+
 /* For people: the daemon's memory of each rule, slot * SW_RULES_MAX + index. Kernel programs never
    read it; it lies beside the policy so that a restarted daemon names rules rightly. */
 struct sw_rule_info {
@@ -210,6 +222,7 @@ SW_SIZE(struct sw_pattern, 88);
 SW_SIZE(struct sw_policy, 16 + 3 * 8192 + 9 * 64 + 64 + 2 * (8 + 272) + 8 + SW_PATTERNS_MAX * 88 +
 				  65536 + 1024 + 10240);
 SW_SIZE(struct sw_head, 40 + 2 * sizeof(struct sw_policy) + 40 + 8192 + SW_OBJECTS * 32);
+SW_SIZE(struct sw_unasked, 64);
 SW_SIZE(struct sw_rule_info, 776);
 SW_SIZE(struct sw_policy_info, 4136);
 #undef SW_SIZE

@@ -16,6 +16,7 @@
 #include "bpf/maps_host.h"
 #include "bpf/segment.h"
 #include "bpf/served.h"
+#include "bpf/unasked.h"
 
 /* ---- before there is a socket for it ---- */
 
@@ -130,13 +131,16 @@ static __noinline int sw_served_egress(struct __sk_buff *skb, const struct sw_he
 SW_INLINE int sw_arrival(struct __sk_buff *skb)
 {
 	__u32 zero = 0, slot, served;
-	struct sw_head *at = bpf_map_lookup_elem(&head, &zero);
 	struct bpf_sock *sk = skb->sk;
 	const struct sw_policy *policy;
+	struct sw_head *at;
 	struct sw_sock *st;
 	int answer;
 
-	if (!at || !sk)
+	if (!sk || sw_arrives_unasked(sk))
+		return SW_SKB_PASS;
+	at = bpf_map_lookup_elem(&head, &zero);
+	if (!at)
 		return SW_SKB_PASS;
 	policy = sw_policy_in_force(at, &slot);
 	served = at->serves >> slot & 1 && sw_serve_guarded(policy, sk->src_port);

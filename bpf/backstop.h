@@ -28,48 +28,7 @@
 #include "bpf/maps_host.h"
 #include "bpf/parse.h"
 #include "bpf/passed.h"
-
-/* ---- the header at a glance ---- */
-
-#define SW_GLANCE_OTHER -1 /* not TCP */
-#define SW_GLANCE_ODD -2   /* to be walked: options, extension headers, fragments, short buffers */
-
-SW_INLINE int sw_glance_ipv4(const __u8 *data, const __u8 *end)
-{
-	if (data + 24 > end)
-		return SW_GLANCE_ODD;
-	if (data[0] >> 4 != 4 || data[9] == SW_PROTOCOL_AH)
-		return SW_GLANCE_ODD;
-	if (data[9] != SW_PROTOCOL_TCP)
-		return SW_GLANCE_OTHER;
-	if (data[0] != 0x45 || (data[6] & 0x3f) | data[7])
-		return SW_GLANCE_ODD;
-	return data[22] << 8 | data[23];
-}
-
-SW_INLINE int sw_glance_ipv6(const __u8 *data, const __u8 *end)
-{
-	if (data + 44 > end)
-		return SW_GLANCE_ODD;
-	if (data[0] >> 4 != 6 || sw_parse_is_extension(data[6], 1))
-		return SW_GLANCE_ODD;
-	if (data[6] != SW_PROTOCOL_TCP)
-		return SW_GLANCE_OTHER;
-	return data[42] << 8 | data[43];
-}
-
-/* The TCP port that the packet goes to, when the plainest header says it; else SW_GLANCE_*. */
-SW_INLINE int sw_glance(const struct __sk_buff *skb)
-{
-	const __u8 *data = (const __u8 *)(unsigned long)skb->data;
-	const __u8 *end = (const __u8 *)(unsigned long)skb->data_end;
-
-	if (skb->protocol == bpf_htons(SW_ETHER_IPV4))
-		return sw_glance_ipv4(data, end);
-	if (skb->protocol == bpf_htons(SW_ETHER_IPV6))
-		return sw_glance_ipv6(data, end);
-	return SW_GLANCE_ODD;
-}
+#include "bpf/unasked.h"
 
 /* ---- what is not plain ---- */
 
@@ -271,11 +230,14 @@ static __noinline int sw_backstop_guarded(struct __sk_buff *skb, const struct sw
 SW_INLINE int sw_backstop(struct __sk_buff *skb)
 {
 	__u32 zero = 0, slot;
-	struct sw_head *at = bpf_map_lookup_elem(&head, &zero);
 	struct bpf_sock *sk = skb->sk;
 	const struct sw_policy *policy;
 	int port = sw_glance(skb), answer;
+	struct sw_head *at;
 
+	if (sw_leaves_unasked(skb, sk, port))
+		return SW_SKB_PASS;
+	at = bpf_map_lookup_elem(&head, &zero);
 	if (!at)
 		return SW_SKB_PASS; /* an array's element is always there */
 	policy = sw_policy_in_force(at, &slot);

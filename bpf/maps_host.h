@@ -28,6 +28,16 @@ struct sw_cgroups_map {
 SW_OUTER(names, sw_names_map);
 SW_OUTER(cgroups, sw_cgroups_map);
 
+/* Written by the daemon, before `active` turns to another slot; read by the programs on packets before anything else.
+   Small and not to be mapped, so it lies in memory that the kernel has mapped by its largest pages: `head` is one page
+   more that the CPU has to look up. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sw_unasked);
+} unasked SEC(".maps");
+
 /* What a socket's storage says of it. */
 enum sw_sock_state {
 	SW_SOCK_UNKNOWN = 0, /* nothing was decided; not a permission */

@@ -36,6 +36,7 @@ const char *const sw_map_names[SW_MAP_MAX] = {
 	[SW_MAP_RULE_INFO] = "rule_info",
 	[SW_MAP_POLICY_INFO] = "policy_info",
 	[SW_MAP_HEAD] = "head",
+	[SW_MAP_UNASKED] = "unasked",
 };
 
 const struct sw_hook_row sw_hook_rows[SW_HOOK_MAX] = {

@@ -114,8 +114,8 @@ void sw_kernel_set_answer_ports(struct sw_kernel *kernel, unsigned int slot, uns
 				uint16_t port4, uint16_t port6);
 void sw_kernel_set_existing_close(struct sw_kernel *kernel, uint64_t generation);
 
-/* Whether SMTP on ports that no host block names is recognised and told of. */
-void sw_kernel_set_elsewhere(struct sw_kernel *kernel, bool on);
+/* Whether SMTP on ports that no host block names is recognised and told of. -1 with `fault`. */
+int sw_kernel_set_elsewhere(struct sw_kernel *kernel, bool on, struct sw_fault *fault);
 
 /* What people want to know of a slot. 0 or -errno. */
 int sw_kernel_policy_info(struct sw_kernel *kernel, unsigned int slot, struct sw_policy_info *info);

@@ -5,14 +5,13 @@
  * A program reads `active` once and works on that slot to its end. So a slot may be written when
  * it is not active and every program that began while it was has ended; each switch waits for that.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 #include <time.h>
 
-#include "bpf/edge_match.h"
 #include "daemon/load_edge.h"
 #include "daemon/load_internal.h"
+#include "daemon/load_ports.h"
 
 /* The kernel's internal errno for "not supported", which it lets out to user space. */
 #define ENOTSUPP 524
@@ -136,20 +135,32 @@ static int write_info(struct sw_kernel *kernel, unsigned int slot, const struct 
 	return 0;
 }
 
-/* Before the slot comes into force, and while the other one is. */
-static void name_ports(struct sw_head *head)
+static int tell_unasked(struct sw_kernel *kernel)
 {
-	uint64_t named[sw_count(head->edge_named)] = {};
+	struct sw_unasked unasked;
+	uint32_t zero = 0;
 
-	for (uint32_t port = 0; port < 65536; port++) {
-		uint16_t there = htons((uint16_t)port);
+	sw_ports_unasked(kernel->head, &unasked);
+	return bpf_map_update_elem(sw_map_fd(kernel, SW_MAP_UNASKED), &zero, &unasked, BPF_ANY) < 0
+		       ? -errno
+		       : 0;
+}
 
-		if (sw_edge_guarded(&head->slot[0], (uint16_t)port) ||
-		    sw_edge_guarded(&head->slot[1], (uint16_t)port))
-			named[there / 64] |= 1ull << there % 64;
-	}
+static int refuse_ports(struct sw_fault *fault, int error)
+{
+	return sw_kernel_refused(fault, "cannot write which ports are named", -error);
+}
+
+/* Before the slot comes into force, and while the other one is. */
+static int name_ports(struct sw_kernel *kernel)
+{
+	struct sw_head *head = kernel->head;
+	__u64 named[sw_count(head->edge_named)];
+
+	sw_ports_edge_named(head, named);
 	for (size_t i = 0; i < sw_count(named); i++)
 		__atomic_store_n(&head->edge_named[i], named[i], __ATOMIC_SEQ_CST);
+	return tell_unasked(kernel);
 }
 
 int sw_kernel_fill(struct sw_kernel *kernel, const struct sw_image *image, const char *path,
@@ -174,7 +185,9 @@ int sw_kernel_fill(struct sw_kernel *kernel, const struct sw_image *image, const
 		__atomic_fetch_or(&kernel->head->serves, 1u << slot, __ATOMIC_SEQ_CST);
 	else
 		__atomic_fetch_and(&kernel->head->serves, ~(1u << slot), __ATOMIC_SEQ_CST);
-	name_ports(kernel->head);
+	error = name_ports(kernel);
+	if (error)
+		return refuse_ports(fault, error);
 	policy->generation = ++kernel->generation;
 	sw_head_changed(kernel);
 	return 0;
@@ -252,9 +265,13 @@ void sw_kernel_set_existing_close(struct sw_kernel *kernel, uint64_t generation)
 	__atomic_store_n(&kernel->head->existing_close, generation, __ATOMIC_SEQ_CST);
 }
 
-void sw_kernel_set_elsewhere(struct sw_kernel *kernel, bool on)
+int sw_kernel_set_elsewhere(struct sw_kernel *kernel, bool on, struct sw_fault *fault)
 {
+	int error;
+
 	__atomic_store_n(&kernel->head->elsewhere, on, __ATOMIC_SEQ_CST);
+	error = tell_unasked(kernel);
+	return error ? refuse_ports(fault, error) : 0;
 }
 
 int sw_kernel_policy_info(struct sw_kernel *kernel, unsigned int slot, struct sw_policy_info *info)

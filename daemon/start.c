@@ -446,9 +446,9 @@ int sw_daemon_start(struct sw_daemon *daemon, struct sw_fault *fault)
 	    sw_daemon_open_metrics(daemon, daemon->readers, fault) < 0 ||
 	    open_store(daemon, fault) < 0 ||
 	    sw_sinks_open(daemon->sinks, &daemon->options, fault) < 0 ||
-	    resume_slots(daemon, fault) < 0)
+	    resume_slots(daemon, fault) < 0 ||
+	    sw_kernel_set_elsewhere(daemon->kernel, daemon->options.elsewhere, fault) < 0)
 		return -1;
-	sw_kernel_set_elsewhere(daemon->kernel, daemon->options.elsewhere);
 	sw_daemon_read_addresses(daemon);
 	if (choose_policy(daemon, fault) < 0 ||
 	    sw_kernel_events_open(daemon->kernel, sw_daemon_record, daemon, fault) < 0 ||

@@ -185,6 +185,14 @@ without_check unreadable-headers-pass bpf/backstop.h 's/ && sw_any_guarded(out->
 	'a first fragment that ends before' "$escaped"
 without_check port-of-the-socket-only bpf/backstop.h 's/sw_guarded(out->policy, packet->dst_port))/0)/' 3-ways-around.bats \
 	'^(raw IP sockets: a SYN|destination NAT)' "$escaped"
+# What packets are asked about at all.
+without_check unasked-all bpf/unasked.h 's/return ports\[bit \/ 64\] >> (bit & 63) & 1;/return !!ports;/' 3-ways-around.bats \
+	'^(raw IP sockets: a SYN|destination NAT)' "$escaped"
+without_check unasked-to-a-neighbour bpf/unasked.h 's/ && !sw_has_left(skb, sk, st)/ \&\& skb/' 3-ways-around.bats \
+	'^permission for this machine is none for a neighbour' 'left_nothing device.* failed'
+without_check unasked-gate bpf/unasked.h 's/ && !SW_READ_ONCE(st->gated)//' 16-gate.bats \
+	'^(each command that|anything but TLS)' 'NOT ENDED'
+without_line unasked-of-one-slot daemon/load_ports.c 's/slot < 2/slot < 1/' tests/unit/test_ports either_slot_counts
 
 # The gate. Without its packets nothing is looked at; without the server's, nobody may send a ClientHello
 # behind STARTTLS; without the daemon's part the client is never told.

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The edge's programs, policies and what became of packets. Packets: edge_frames.c. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
@@ -18,6 +17,7 @@
 #include "bpf/edge_tc.skel.h"
 #include "daemon/base.h"
 #include "daemon/events.h"
+#include "daemon/load_ports.h"
 #include "tests/prog/edge_fixture.h"
 
 #define ENTRIES_MAX 1024
@@ -393,16 +393,6 @@ void ex_link(uint8_t link)
 	own.interface.link = link;
 }
 
-static void name_ports(void)
-{
-	memset(own.head.edge_named, 0, sizeof(own.head.edge_named));
-	for (uint32_t port = 0; port < 65536; port++)
-		for (int slot = 0; slot < 2; slot++)
-			if (own.head.slot[slot].edge_guard[port / 64] >> port % 64 & 1)
-				own.head.edge_named[htons((uint16_t)port) / 64] |=
-					1ull << htons((uint16_t)port) % 64;
-}
-
 uint64_t ex_apply(void)
 {
 	uint32_t zero = 0, interface = EX_INTERFACE;
@@ -410,7 +400,7 @@ uint64_t ex_apply(void)
 	own.head.abi = SW_ABI_VERSION;
 	own.head.active = ((own.head.active | 1) + 1) | own.slot;
 	filling()->generation = ++own.generation;
-	name_ports();
+	sw_ports_edge_named(&own.head, own.head.edge_named);
 	if (bpf_map_update_elem(ex_map("interfaces"), &interface, &own.interface, BPF_ANY) ||
 	    bpf_map_update_elem(ex_map("head"), &zero, &own.head, BPF_ANY))
 		ex_fail("apply");

@@ -72,6 +72,8 @@ void fx_guard(uint16_t port); /* fx_row() does it too */
 uint64_t fx_apply(void);      /* the slot begun last is in force; returns its generation */
 void fx_flip(unsigned int slot);
 void fx_elsewhere(bool on); /* SMTP on ports that no rule names is recognised; fx_reset(): not */
+/* As if the map `unasked` had never been written, until fx_apply(). */
+void fx_say_nothing_of_ports(void);
 void fx_local(const char *addr);
 
 /* One rule for everybody on one port: what most tests begin with. */

@@ -9,6 +9,7 @@
 
 #include "bpf/host.skel.h"
 #include "daemon/base.h"
+#include "daemon/load_ports.h"
 #include "tests/prog/fixture.h"
 #include "tests/prog/internal.h"
 
@@ -217,10 +218,22 @@ void fx_row(uint16_t rule, struct fx_row row)
 
 static void write_head(void)
 {
+	struct sw_unasked unasked;
 	uint32_t zero = 0;
 
-	if (bpf_map_update_elem(bpf_map__fd(fx.skel->maps.head), &zero, &own.head, BPF_ANY))
+	sw_ports_unasked(&own.head, &unasked);
+	if (bpf_map_update_elem(bpf_map__fd(fx.skel->maps.unasked), &zero, &unasked, BPF_ANY) ||
+	    bpf_map_update_elem(bpf_map__fd(fx.skel->maps.head), &zero, &own.head, BPF_ANY))
 		fx_fail("head");
+}
+
+void fx_say_nothing_of_ports(void)
+{
+	const struct sw_unasked nothing = {};
+	uint32_t zero = 0;
+
+	if (bpf_map_update_elem(bpf_map__fd(fx.skel->maps.unasked), &zero, &nothing, BPF_ANY))
+		fx_fail("unasked");
 }
 
 void fx_flip(unsigned int slot)

@@ -201,6 +201,29 @@ static void raw_sockets(void **state)
 	}
 }
 
+/* A port that shares its bit with one that is named is nobody's yet; and where nothing is said of ports at all
+   each packet is asked about. */
+static void ports_that_share_a_bit(void **state)
+{
+	const uint16_t shares = 25 ^ 0x101;
+
+	(void)state;
+	assert_int_equal(SW_UNASKED_BIT(shares), SW_UNASKED_BIT(25));
+	fx_simple(25, SW_ACTION_ALLOW, 0);
+	fx_apply();
+	for (int said = 1; said >= 0; said--) {
+		if (!said)
+			fx_say_nothing_of_ports();
+		for (size_t i = 0; i < sw_count(raw_cases); i++) {
+			const struct raw_case *test = &raw_cases[i];
+
+			assert_int_equal(send_raw(test, 25), test->reason ? -EPERM : 0);
+			assert_int_equal(send_raw(test, shares), test->any_port ? -EPERM : 0);
+			assert_int_equal(send_raw(test, 8080), test->any_port ? -EPERM : 0);
+		}
+	}
+}
+
 /* Ports that no rule names are never touched: without a policy that is all of them. */
 static void raw_sockets_without_policy(void **state)
 {
@@ -462,6 +485,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(raw_sockets, fx_reset),
+		cmocka_unit_test_setup(ports_that_share_a_bit, fx_reset),
 		cmocka_unit_test_setup(raw_sockets_without_policy, fx_reset),
 		cmocka_unit_test_setup(raw_sockets_in_audit_mode, fx_reset),
 		cmocka_unit_test_setup(passive_socket, fx_reset),

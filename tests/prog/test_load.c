@@ -292,6 +292,60 @@ static void replaces_an_older_version(void **state)
 	assert_int_equal(sw_kernel_head(kernel)->abi, SW_ABI_VERSION);
 }
 
+/* ---- ports ---- */
+
+static void assert_unasked(bool to_25, bool to_587, bool from_25)
+{
+	int fd sw_autoclose = pinned_fd("unasked");
+	struct sw_unasked now;
+	uint32_t zero = 0;
+
+	assert_return_code(bpf_map_lookup_elem(fd, &zero, &now), errno);
+	assert_int_equal(now.to[0] >> 25 & 1, to_25);
+	assert_int_equal(now.to[SW_UNASKED_BIT(587) / 64] >> SW_UNASKED_BIT(587) % 64 & 1, to_587);
+	assert_int_equal(now.from[0] >> 25 & 1, from_25);
+}
+
+static void fill(struct sw_kernel *kernel, const char *text)
+{
+	struct sw_image *image autoimage = compiled(text, NULL);
+	struct sw_fault fault = {};
+
+	if (sw_kernel_fill(kernel, image, "test", &fault) < 0)
+		print_error("%s\n", fault.text);
+	assert_string_equal(fault.text, "");
+}
+
+/* What a policy names is told of before it comes into force, and as long as the other slot has it. */
+static void ports_are_told_before_the_turn(void **state)
+{
+	static const char *const mail = "mode enforce\nhost {\nport 25 { reject }\n}\n"
+					"serve {\nport 25 { require tls }\n}\n",
+				 *const submission =
+					 "mode enforce\nhost {\nport 587 { require tls }\n}\n";
+	struct sw_kernel *kernel autokernel = opened();
+	struct sw_fault fault = {};
+
+	(void)state;
+	attach(kernel);
+	assert_unasked(false, false, false); /* not known yet */
+	fill(kernel, mail);
+	assert_unasked(false, true, false);
+	assert_int_equal(sw_kernel_switch(kernel, &fault), 0);
+	fill(kernel, submission);
+	assert_unasked(false, false, false);
+	assert_int_equal(sw_kernel_switch(kernel, &fault), 0);
+	fill(kernel, submission);
+	assert_unasked(true, false, true);
+	assert_int_equal(sw_kernel_set_elsewhere(kernel, true, &fault), 0);
+	assert_unasked(false, false, true);
+	sw_kernel_close(kernel);
+	kernel = opened();
+	assert_unasked(false, false, true);
+	assert_int_equal(sw_kernel_set_elsewhere(kernel, false, &fault), 0);
+	assert_unasked(true, false, true);
+}
+
 /* ---- connections ---- */
 
 static struct {
@@ -381,6 +435,7 @@ int main(void)
 		cmocka_unit_test_setup(waits_for_its_threads, setup),
 		cmocka_unit_test_setup(puts_back, setup),
 		cmocka_unit_test_setup(replaces_an_older_version, setup),
+		cmocka_unit_test_setup(ports_are_told_before_the_turn, setup),
 		cmocka_unit_test_setup(samples_and_flows, setup),
 	};
 	int failed;
