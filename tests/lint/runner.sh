@@ -21,6 +21,26 @@ sums() { # EXPECTED-LINE EXPECTED-STATUS SCRIPT
 	[ "$last" = "$1" ] && [ "$status" -eq "$2" ] || printf 'status %s, said:\n%s\n' "$status" "$said"
 }
 
+# A run of everything has each program run once, whichever lane it is in.
+each_once() {
+	local rung name want=()
+	rm -rf "$scratch/tests" "$scratch/build"
+	for rung in lint unit golden prog fuzz vm; do
+		want+=("$rung/program")
+	done
+	for name in 1-a 2-b 3-c 19-d 30-e 37-f controls; do
+		want+=("net/$name")
+	done
+	for name in "${want[@]}"; do
+		mkdir -p "$scratch/tests/${name%/*}"
+		printf '#!/bin/bash\necho 1..1; echo ok 1\n' >"$scratch/tests/$name.sh"
+		chmod +x "$scratch/tests/$name.sh"
+	done
+	cp tests/run "$scratch/tests/"
+	SW_BUILD=$scratch/build "$scratch/tests/run" | awk '$2 == 1 && $3 == "passed" { print $1 }' | sort |
+		diff - <(printf '%s\n' "${want[@]}" | sort)
+}
+
 ok_unless "a passing program" \
 	sums "2 passed, 0 failed, 0 skipped" 0 'echo 1..2; echo ok 1 - a; echo ok 2 - b'
 ok_unless "a failing test" \
@@ -45,4 +65,5 @@ ok_unless "a sanitizer's report in a program that ends well" \
 	sums "1 passed, 1 failed, 0 skipped" 1 'echo 1..1; echo ok 1; p=${ASAN_OPTIONS#log_path=}; echo leak >"${p%%:*}.1"'
 ok_unless "an unknown rung" \
 	bash -c 'tests/run nonsense 2>/dev/null; [ $? -eq 2 ]'
+ok_unless "each program once when all are run" each_once
 finish
