@@ -194,7 +194,7 @@ struct sw_unasked {
 	__u64 from[4]; /* by a serve block, where servers are */
 };
 
-#define SW_UNASKED_BIT(port) (((port) ^ (port) >> 8) & 255) /* bit % 64 of word bit / 64 */
+#define SW_UNASKED_BIT(port) ((port)&255) /* bit % 64 of word bit / 64 */
 
 /* For people: the daemon's memory of each rule, slot * SW_RULES_MAX + index. Kernel programs never
    read it; it lies beside the policy so that a restarted daemon names rules rightly. */

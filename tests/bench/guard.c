@@ -85,6 +85,22 @@ static void attach_smtpwall(struct guard *guard, const struct worker *worker, gu
 	guard->ingress = attach(worker, skel->progs.sw_ingress);
 }
 
+static struct bpf_program *egress_of(const struct sw_host_empty *skel, enum guard_programs programs)
+{
+	switch (programs) {
+	case GUARD_LEAST:
+		return skel->progs.least_egress;
+	case GUARD_LEAST_TOLD:
+		return skel->progs.least_told_egress;
+	case GUARD_LEAST_KNOWN:
+		return skel->progs.least_known_egress;
+	case GUARD_LEAST_TOLD_KNOWN:
+		return skel->progs.least_told_known_egress;
+	default:
+		return skel->progs.empty_egress;
+	}
+}
+
 static void attach_empty(struct guard *guard, const struct worker *worker,
 			 enum guard_programs programs)
 {
@@ -102,9 +118,7 @@ static void attach_empty(struct guard *guard, const struct worker *worker,
 	attach(worker, skel->progs.empty_connect6);
 	attach(worker, skel->progs.empty_getpeername4);
 	attach(worker, skel->progs.empty_getpeername6);
-	attach(worker, programs == GUARD_LEAST         ? skel->progs.least_egress
-		       : programs == GUARD_LEAST_KNOWN ? skel->progs.least_known_egress
-						       : skel->progs.empty_egress);
+	attach(worker, egress_of(skel, programs));
 	attach(worker, skel->progs.empty_sockops);
 	guard->ingress = attach(worker, skel->progs.empty_ingress);
 }

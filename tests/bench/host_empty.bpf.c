@@ -18,6 +18,18 @@ struct {
 	__type(value, struct known);
 } known SEC(".maps");
 
+/* A bit for each port that a policy names, as nobody wrote it. */
+struct ports {
+	__u64 named[4];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ports);
+} ports SEC(".maps");
+
 SEC("cgroup/connect4")
 int empty_connect4(struct bpf_sock_addr *ctx)
 {
@@ -67,35 +79,68 @@ int empty_egress(struct __sk_buff *skb)
 	return 1;
 }
 
-SW_INLINE int other_port(struct __sk_buff *skb)
+/* The port that a packet of TCP over IPv4 goes to, as its header has it; 0: it is another packet. */
+SW_INLINE __u64 port_of(struct __sk_buff *skb)
 {
 	const __u8 *data = (void *)(unsigned long)skb->data;
 
 	if (data + 40 > (const __u8 *)(unsigned long)skb->data_end || data[0] != 0x45 ||
 	    data[9] != SW_IPPROTO_TCP)
-		return 1;
-	return *(const __u16 *)(data + 22) != bpf_htons(25);
+		return 0;
+	return *(const __u16 *)(data + 22);
 }
 
-/* The port that a packet of TCP over IPv4 goes to, as its header has it, is not this one. */
+SW_INLINE int other_port(struct __sk_buff *skb)
+{
+	return port_of(skb) != bpf_htons(25);
+}
+
+/* The same of ports that are not part of the program. */
+SW_INLINE int unnamed_port(struct __sk_buff *skb)
+{
+	__u64 port = port_of(skb), bit = port & 255;
+	const struct ports *of;
+	__u32 zero = 0;
+
+	of = bpf_map_lookup_elem(&ports, &zero);
+	SW_OPAQUE(bit);
+	bit &= 255;
+	return !of || !(of->named[bit / 64] >> (bit & 63) & 1);
+}
+
+/* What is known of the packet's socket, from the first packet on. */
+SW_INLINE int known_to_pass(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+	const struct known *is;
+
+	sk = sk ? bpf_sk_fullsock(sk) : 0;
+	is = sk ? bpf_sk_storage_get(&known, sk, 0, BPF_SK_STORAGE_GET_F_CREATE) : 0;
+	return !is || !is->words[0];
+}
+
 SEC("cgroup_skb/egress")
 int least_egress(struct __sk_buff *skb)
 {
 	return other_port(skb);
 }
 
-/* The same, and what is known of its socket, from the first packet on. */
+SEC("cgroup_skb/egress")
+int least_told_egress(struct __sk_buff *skb)
+{
+	return unnamed_port(skb);
+}
+
 SEC("cgroup_skb/egress")
 int least_known_egress(struct __sk_buff *skb)
 {
-	struct bpf_sock *sk = skb->sk;
-	const struct known *is;
+	return other_port(skb) && known_to_pass(skb);
+}
 
-	if (!other_port(skb))
-		return 0;
-	sk = sk ? bpf_sk_fullsock(sk) : 0;
-	is = sk ? bpf_sk_storage_get(&known, sk, 0, BPF_SK_STORAGE_GET_F_CREATE) : 0;
-	return !is || !is->words[0];
+SEC("cgroup_skb/egress")
+int least_told_known_egress(struct __sk_buff *skb)
+{
+	return unnamed_port(skb) && known_to_pass(skb);
 }
 
 /* Refuses whatever comes. */
