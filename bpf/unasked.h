@@ -17,17 +17,13 @@
 #define SW_GLANCE_OTHER -1 /* not TCP */
 #define SW_GLANCE_ODD -2   /* to be walked: options, extension headers, fragments, short buffers */
 
+/* A packet that is not the plainest of TCP. */
 SW_INLINE int sw_glance_ipv4(const __u8 *data, const __u8 *end)
 {
-	if (data + 24 > end)
+	if (data + 24 > end || data[0] >> 4 != 4)
 		return SW_GLANCE_ODD;
-	if (data[0] >> 4 != 4 || data[9] == SW_PROTOCOL_AH)
-		return SW_GLANCE_ODD;
-	if (data[9] != SW_PROTOCOL_TCP)
-		return SW_GLANCE_OTHER;
-	if (data[0] != 0x45 || (data[6] & 0x3f) | data[7])
-		return SW_GLANCE_ODD;
-	return data[22] << 8 | data[23];
+	return data[9] == SW_PROTOCOL_TCP || data[9] == SW_PROTOCOL_AH ? SW_GLANCE_ODD
+								       : SW_GLANCE_OTHER;
 }
 
 SW_INLINE int sw_glance_ipv6(const __u8 *data, const __u8 *end)

@@ -135,24 +135,19 @@ static int write_info(struct sw_kernel *kernel, unsigned int slot, const struct 
 	return 0;
 }
 
-static int tell_unasked(struct sw_kernel *kernel)
+static int tell_unasked(struct sw_kernel *kernel, struct sw_fault *fault)
 {
 	struct sw_unasked unasked;
 	uint32_t zero = 0;
 
 	sw_ports_unasked(kernel->head, &unasked);
-	return bpf_map_update_elem(sw_map_fd(kernel, SW_MAP_UNASKED), &zero, &unasked, BPF_ANY) < 0
-		       ? -errno
-		       : 0;
-}
-
-static int refuse_ports(struct sw_fault *fault, int error)
-{
-	return sw_kernel_refused(fault, "cannot write which ports are named", -error);
+	if (bpf_map_update_elem(sw_map_fd(kernel, SW_MAP_UNASKED), &zero, &unasked, BPF_ANY) < 0)
+		return sw_kernel_refused(fault, "cannot write which ports are named", errno);
+	return 0;
 }
 
 /* Before the slot comes into force, and while the other one is. */
-static int name_ports(struct sw_kernel *kernel)
+static int name_ports(struct sw_kernel *kernel, struct sw_fault *fault)
 {
 	struct sw_head *head = kernel->head;
 	__u64 named[sw_count(head->edge_named)];
@@ -160,7 +155,7 @@ static int name_ports(struct sw_kernel *kernel)
 	sw_ports_edge_named(head, named);
 	for (size_t i = 0; i < sw_count(named); i++)
 		__atomic_store_n(&head->edge_named[i], named[i], __ATOMIC_SEQ_CST);
-	return tell_unasked(kernel);
+	return tell_unasked(kernel, fault);
 }
 
 int sw_kernel_fill(struct sw_kernel *kernel, const struct sw_image *image, const char *path,
@@ -185,9 +180,8 @@ int sw_kernel_fill(struct sw_kernel *kernel, const struct sw_image *image, const
 		__atomic_fetch_or(&kernel->head->serves, 1u << slot, __ATOMIC_SEQ_CST);
 	else
 		__atomic_fetch_and(&kernel->head->serves, ~(1u << slot), __ATOMIC_SEQ_CST);
-	error = name_ports(kernel);
-	if (error)
-		return refuse_ports(fault, error);
+	if (name_ports(kernel, fault) < 0)
+		return -1;
 	policy->generation = ++kernel->generation;
 	sw_head_changed(kernel);
 	return 0;
@@ -267,11 +261,8 @@ void sw_kernel_set_existing_close(struct sw_kernel *kernel, uint64_t generation)
 
 int sw_kernel_set_elsewhere(struct sw_kernel *kernel, bool on, struct sw_fault *fault)
 {
-	int error;
-
 	__atomic_store_n(&kernel->head->elsewhere, on, __ATOMIC_SEQ_CST);
-	error = tell_unasked(kernel);
-	return error ? refuse_ports(fault, error) : 0;
+	return tell_unasked(kernel, fault);
 }
 
 int sw_kernel_policy_info(struct sw_kernel *kernel, unsigned int slot, struct sw_policy_info *info)

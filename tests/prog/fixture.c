@@ -353,15 +353,20 @@ size_t fx_events(void)
 	return own.n_events;
 }
 
-size_t fx_await_events(void)
+static void await_event(void)
 {
 	int found = 1;
 
-	own.n_events = own.n_sessions = 0;
 	while (!own.n_events && found > 0)
 		found = ring_buffer__poll(own.ring, 30000);
 	if (found < 0)
 		fx_fail("ring buffer");
+}
+
+size_t fx_await_events(void)
+{
+	own.n_events = own.n_sessions = 0;
+	await_event();
 	return own.n_events;
 }
 
@@ -384,12 +389,9 @@ const struct sw_event *fx_event(size_t index)
 
 const struct sw_event *fx_one_event(void)
 {
-	int found = 1;
-
 	/* What a packet brings about may come later than the call that sent it. */
 	fx_events();
-	while (!own.n_events && found > 0)
-		found = ring_buffer__poll(own.ring, 30000);
+	await_event();
 	assert_int_equal(own.n_events, 1);
 	return fx_event(0);
 }
