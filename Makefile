@@ -47,7 +47,7 @@ WIRE_SRC := $(wildcard daemon/wire/*.c)
 AUDIT_SRC := $(wildcard daemon/audit/*.c)
 DAEMON_SRC := $(filter-out daemon/smtpwalld.c,$(wildcard daemon/*.c))
 CTL_SRC := $(filter-out ctl/smtpwall.c,$(wildcard ctl/*.c))
-SKEL := $(patsubst %.bpf.c,$B/%.skel.h,$(wildcard bpf/*.bpf.c tests/prog/*.bpf.c tests/bench/*.bpf.c))
+skel = $(patsubst %.bpf.c,$B/%.skel.h,$(wildcard $(1)/*.bpf.c))
 TEST_SRC := $(filter-out %.bpf.c,$(wildcard tests/unit/*.c tests/prog/*.c))
 BENCH_SRC := $(filter-out %.bpf.c,$(wildcard tests/bench/*.c))
 TESTS := $(patsubst %.c,$B/%,$(call mains,$(TEST_SRC)))
@@ -90,7 +90,8 @@ $B/%.skel.h: $B/%.bpf.o
 	$(quiet)$(BPFTOOL) gen skeleton $< name sw_$(*F) > $@.tmp && mv $@.tmp $@
 
 # Before the first build nothing says yet who reads the skeletons.
-$(call obj,$(wildcard daemon/load*.c) $(filter tests/prog/%,$(TEST_SRC)) $(BENCH_SRC)) $(patsubst %.c,$B/fuzz/%.o,$(DAEMON_SRC)): | $(SKEL)
+$(call obj,$(wildcard daemon/load*.c)) $(patsubst %.c,$B/fuzz/%.o,$(DAEMON_SRC)): | $(call skel,bpf)
+$(call obj,$(filter tests/prog/%,$(TEST_SRC)) $(BENCH_SRC)): | $(call skel,bpf) $(call skel,tests/prog) $(call skel,tests/bench)
 
 helpers = $(call obj,$(filter-out $(call mains,$(TEST_SRC)),$(filter tests/$(1)/%,$(TEST_SRC))))
 $(filter $B/tests/unit/%,$(TESTS)): $(call helpers,unit)

@@ -46,11 +46,20 @@ readers_only() {
 	done
 }
 
+# The programs themselves need nothing of the tests, also where nothing was ever built.
+programs_alone() {
+	local fresh
+	fresh=$(mktemp -d)
+	make --no-print-directory "${variant[@]}" -n "B=$fresh" all 2>/dev/null | sed -n "s,.* -c -o $fresh/\\(tests/[^ ]*\\).*,\\1,p"
+	rm -rf "$fresh"
+}
+
 silent() {
 	! ask -s -n -W daemon/base.h | grep "^printf '  %-8s"
 }
 
 ok_unless "a second make has nothing to do" nothing_to_do
 ok_unless "a changed header compiles its readers and nothing else" readers_only
+ok_unless "the programs are built without the tests" programs_alone
 ok_unless "make -s names no step" silent
 finish
