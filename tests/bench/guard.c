@@ -92,8 +92,8 @@ static struct bpf_program *egress_of(const struct sw_host_empty *skel, enum guar
 		return skel->progs.least_egress;
 	case GUARD_LEAST_TOLD:
 		return skel->progs.least_told_egress;
-	case GUARD_LEAST_KNOWN:
-		return skel->progs.least_known_egress;
+	case GUARD_LEAST_TOLD_BOTH:
+		return skel->progs.least_told_both_egress;
 	case GUARD_LEAST_TOLD_KNOWN:
 		return skel->progs.least_told_known_egress;
 	default:

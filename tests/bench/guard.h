@@ -12,13 +12,13 @@
 enum guard_programs {
 	GUARD_NONE,
 	GUARD_SMTPWALL,
-	GUARD_EMPTY,       /* at every hook that smtpwall has */
-	GUARD_LEAST,       /* empty, but for packets that leave: is it this port? */
-	GUARD_LEAST_TOLD,  /* is it a port of those in a map? */
-	GUARD_LEAST_KNOWN, /* this port, and what is known of their socket */
-	GUARD_LEAST_TOLD_KNOWN,
-	GUARD_EMPTY_CONNECT, /* at connect() alone */
-	GUARD_EMPTY_REFUSE,  /* at connect() alone, and refuses */
+	GUARD_EMPTY,            /* at every hook that smtpwall has */
+	GUARD_LEAST,            /* empty, but for packets that leave: is it this port? */
+	GUARD_LEAST_TOLD,       /* is it a port of those in a map? */
+	GUARD_LEAST_TOLD_BOTH,  /* are the ports of the header or of the socket of those? */
+	GUARD_LEAST_TOLD_KNOWN, /* a port of those, and what is known of the socket */
+	GUARD_EMPTY_CONNECT,    /* at connect() alone */
+	GUARD_EMPTY_REFUSE,     /* at connect() alone, and refuses */
 };
 
 struct guard {

@@ -20,7 +20,8 @@ struct {
 
 /* A bit for each port that a policy names, as nobody wrote it. */
 struct ports {
-	__u64 named[4];
+	__u64 to[4];
+	__u64 from[4];
 };
 
 struct {
@@ -95,17 +96,36 @@ SW_INLINE int other_port(struct __sk_buff *skb)
 	return port_of(skb) != bpf_htons(25);
 }
 
+/* `port`: as it is in the header. */
+SW_INLINE __u64 is_named(const __u64 *named, __u64 port)
+{
+	SW_OPAQUE(port);
+	port &= 255;
+	return named[port / 64] >> (port & 63) & 1;
+}
+
 /* The same of ports that are not part of the program. */
 SW_INLINE int unnamed_port(struct __sk_buff *skb)
 {
-	__u64 port = port_of(skb), bit = port & 255;
+	__u64 port = port_of(skb);
 	const struct ports *of;
 	__u32 zero = 0;
 
 	of = bpf_map_lookup_elem(&ports, &zero);
-	SW_OPAQUE(bit);
-	bit &= 255;
-	return !of || !(of->named[bit / 64] >> (bit & 63) & 1);
+	return !of || !is_named(of->to, port);
+}
+
+/* And of the socket's own: DNAT may have changed the header, and a server sends from a port that is named. */
+SW_INLINE int unnamed_ports(struct __sk_buff *skb)
+{
+	const struct bpf_sock *sk = skb->sk;
+	__u64 port = port_of(skb);
+	const struct ports *of;
+	__u32 zero = 0;
+
+	of = bpf_map_lookup_elem(&ports, &zero);
+	return !of || !sk || port != sk->dst_port ||
+	       !(is_named(of->to, port) | is_named(of->from, sk->src_port));
 }
 
 /* What is known of the packet's socket, from the first packet on. */
@@ -132,9 +152,9 @@ int least_told_egress(struct __sk_buff *skb)
 }
 
 SEC("cgroup_skb/egress")
-int least_known_egress(struct __sk_buff *skb)
+int least_told_both_egress(struct __sk_buff *skb)
 {
-	return other_port(skb) && known_to_pass(skb);
+	return unnamed_ports(skb);
 }
 
 SEC("cgroup_skb/egress")
