@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/pages.h"
+
 #define BLOCK_BYTES ((size_t)64 << 10)
 #define ALIGN alignof(max_align_t)
 
@@ -53,6 +55,7 @@ static struct block *block_new(size_t size)
 	struct block *block =
 		size <= SIZE_MAX - sizeof(*block) ? calloc(1, sizeof(*block) + size) : NULL;
 	or_end(block);
+	sw_pages_enlarge(block, sizeof(*block) + size);
 	block->size = size;
 	return block;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/pages.h"
 #include "daemon/policy/check.h"
 #include "daemon/policy/prefix.h"
 #include "daemon/policy/text.h"
@@ -40,6 +41,7 @@ static bool list_reserve(struct list *list, size_t more)
 	at = realloc(list->at, room * sizeof(*at));
 	if (!at)
 		return false;
+	sw_pages_enlarge(at, room * sizeof(*at));
 	list->at = at;
 	list->room = room;
 	return true;

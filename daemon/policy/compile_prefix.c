@@ -16,6 +16,7 @@
 #include "bpf/abi.h"
 #include "bpf/match.h"
 #include "daemon/policy/compile.h"
+#include "daemon/policy/prefix.h"
 
 /* A prefix of one list. 24 bytes: there may be a million. */
 struct entry {
@@ -96,37 +97,64 @@ static void gather_lists(struct sw_compile *compile, struct sw_hits *hits, struc
 	}
 }
 
-static struct entry *gather_entries(struct sw_arena *arena, const struct lists *lists, size_t *n)
+static struct entry entry_of(const struct sw_prefix *prefix, size_t list)
 {
-	size_t total = 0;
+	return (struct entry){.high = load64(prefix->addr),
+			      .low = load64(prefix->addr + 8),
+			      .list = (uint32_t)list,
+			      .bits = prefix->bits,
+			      .ipv4 = sw_prefix_is_v4(prefix)};
+}
+
+static size_t largest_list(const struct lists *lists)
+{
+	size_t largest = 0;
+
+	for (size_t i = 1; i < lists->n; i++)
+		if (lists->nets[i]->n_prefixes > lists->nets[largest]->n_prefixes)
+			largest = i;
+	return largest;
+}
+
+/* The entries of all lists but one, sorted. */
+static struct entry *gather_others(struct sw_arena *arena, const struct lists *lists, size_t except,
+				   size_t *n)
+{
+	*n = 0;
+	for (size_t i = 0; i < lists->n; i++)
+		*n += i == except ? 0 : lists->nets[i]->n_prefixes;
+	struct entry *entries = sw_arena_alloc(arena, (*n + 1) * sizeof(*entries)), *to = entries;
 
 	for (size_t i = 0; i < lists->n; i++)
-		total += lists->nets[i]->n_prefixes;
-	struct entry *entries = sw_arena_alloc(arena, (total + 1) * sizeof(*entries)),
-		     *to = entries;
-
-	for (size_t i = 0; i < lists->n; i++)
-		for (size_t k = 0; k < lists->nets[i]->n_prefixes; k++, to++) {
-			const struct sw_prefix *prefix = &lists->nets[i]->prefixes[k];
-
-			to->high = load64(prefix->addr);
-			to->low = load64(prefix->addr + 8);
-			to->bits = prefix->bits;
-			to->ipv4 = prefix->bits >= 96 && sw_addr_is_ipv4(prefix->addr);
-			to->list = (uint32_t)i;
-		}
-	*n = total;
+		for (size_t k = 0; i != except && k < lists->nets[i]->n_prefixes; k++)
+			*to++ = entry_of(&lists->nets[i]->prefixes[k], i);
+	qsort(entries, *n, sizeof(*entries), entry_compare);
 	return entries;
 }
 
-/* One sorted list, the usual large one, is sorted but for the two families. */
-static void sort_entries(struct entry *entries, size_t n)
+/* In the order of entry_compare(). A list is sorted, but for the two families, so that the largest, which may have a
+   million, need not be sorted again: the others are, and each of them put where it belongs. */
+static struct entry *gather_entries(struct sw_arena *arena, const struct lists *lists, size_t *n)
 {
-	for (size_t i = 1; i < n; i++)
-		if (entry_compare(&entries[i - 1], &entries[i]) > 0) {
-			qsort(entries, n, sizeof(*entries), entry_compare);
-			return;
+	size_t large = largest_list(lists), n_others, at = 0;
+	const struct entry *others = gather_others(arena, lists, large, &n_others);
+	const struct sw_net *net = lists->n ? lists->nets[large] : NULL;
+
+	*n = n_others + (net ? net->n_prefixes : 0);
+	struct entry *entries = sw_arena_alloc(arena, (*n + 1) * sizeof(*entries)), *to = entries;
+
+	for (int ipv4 = 0; net && ipv4 < 2; ipv4++)
+		for (size_t k = 0; k < net->n_prefixes; k++) {
+			struct entry entry = entry_of(&net->prefixes[k], large);
+
+			if (entry.ipv4 != ipv4)
+				continue;
+			while (at < n_others && entry_compare(&others[at], &entry) < 0)
+				*to++ = others[at++];
+			*to++ = entry;
 		}
+	memcpy(to, others + at, (n_others - at) * sizeof(*to));
+	return entries;
 }
 
 static bool covers(const struct entry *wide, const struct entry *narrow)
@@ -251,7 +279,6 @@ void sw_compile_prefixes(struct sw_compile *compile)
 
 		gather_lists(compile, table->hits, &table->lists);
 		table->entries = gather_entries(compile->arena, &table->lists, &table->n);
-		sort_entries(table->entries, table->n);
 		n += table->n;
 	}
 	classes.slots = sw_arena_alloc(compile->arena, CLASS_SLOTS * sizeof(*classes.slots));

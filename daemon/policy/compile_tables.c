@@ -5,6 +5,7 @@
 
 #include "bpf/abi.h"
 #include "bpf/match.h"
+#include "daemon/pages.h"
 #include "daemon/policy/compile.h"
 
 void *sw_compile_array(size_t n, size_t size)
@@ -15,6 +16,7 @@ void *sw_compile_array(size_t n, size_t size)
 		fputs("smtpwall: out of memory\n", stderr);
 		abort();
 	}
+	sw_pages_enlarge(memory, n * size);
 	return memory;
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "daemon/pages.h"
 #include "daemon/policy/policy.h"
 #include "daemon/policy/text.h"
 
@@ -127,6 +128,7 @@ static int system_read_file(void *data, const char *name, char **text, size_t *l
 	bytes = malloc((size_t)size + 1);
 	if (!bytes)
 		return -ENOMEM;
+	sw_pages_enlarge(bytes, (size_t)size + 1);
 	error = read_up_to(fd, bytes, (size_t)size, &got);
 	if (error)
 		return error;

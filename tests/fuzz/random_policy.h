@@ -8,12 +8,12 @@
 #define SW_RANDOM_POLICY_H
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "bpf/abi.h"
 #include "daemon/policy/arena.h"
 #include "daemon/policy/policy.h"
+#include "daemon/policy/prefix.h"
 
 /* Bytes of the input; behind its end zeros, which choose the plainest case everywhere. */
 struct bytes {
@@ -109,11 +109,6 @@ static struct sw_selector *random_selectors(struct sw_arena *arena, struct bytes
 	return first;
 }
 
-static int prefix_order(const void *a, const void *b)
-{
-	return memcmp(a, b, sizeof(struct sw_prefix));
-}
-
 static struct sw_net *random_net(struct sw_arena *arena, struct bytes *bytes)
 {
 	struct sw_net *net = sw_arena_alloc(arena, sizeof(*net));
@@ -122,8 +117,8 @@ static struct sw_net *random_net(struct sw_arena *arena, struct bytes *bytes)
 	net->prefixes = sw_arena_alloc(arena, 5 * sizeof(*net->prefixes));
 	for (size_t i = 0; i < net->n_prefixes; i++)
 		net->prefixes[i] = random_prefix(bytes);
-	if (take(bytes) & 1)
-		qsort(net->prefixes, net->n_prefixes, sizeof(*net->prefixes), prefix_order);
+	/* as a policy that was checked has them */
+	net->n_prefixes = sw_prefix_sort(net->prefixes, net->n_prefixes);
 	return net;
 }
 

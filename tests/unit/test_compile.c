@@ -407,6 +407,31 @@ static void test_ipv6_says_nothing_about_ipv4(void **state)
 	assert_int_equal(image->policy.n_lengths[1], 1);
 }
 
+/* Others lie before, among and behind what the largest list has, and each has one in common with it. */
+static void test_lists_come_together(void **state)
+{
+	autoimage struct sw_image *image = compiled_rules(
+		"net low = { 10.0.0.1, 10.0.0.2, 2001:db8::1 }\n"
+		"net large = { 10.0.0.2, 10.0.0.4, 10.0.0.6, 2001:db8::2, 2001:db8::4 }\n"
+		"net high = { 10.0.0.5, 10.0.0.7, 2001:db8::4, 2001:db8::5 }\n",
+		"allow to large\nallow to low\nallow to high\nreject\n");
+	static const struct {
+		bool ipv4;
+		__u8 last;
+		const char *rows;
+	} expected[] = {{false, 1, "1"}, {false, 2, "0"},  {false, 4, "0 2"}, {false, 5, "2"},
+			{true, 1, "1"},  {true, 2, "0 1"}, {true, 4, "0"},    {true, 5, "2"},
+			{true, 6, "0"},  {true, 7, "2"}};
+
+	(void)state;
+	assert_int_equal(image->n_prefixes, sw_count(expected));
+	for (size_t i = 0; i < sw_count(expected); i++) {
+		assert_int_equal(image->prefixes[i].addr[0] == 0, expected[i].ipv4);
+		assert_int_equal(image->prefixes[i].addr[15], expected[i].last);
+		assert_rows(&image->policy.classes[image->prefix_classes[i]], expected[i].rows);
+	}
+}
+
 static void test_many_prefixes(void **state)
 {
 	enum { N = 65536 };
@@ -447,6 +472,7 @@ int main(void)
 		cmocka_unit_test(test_cgroups_hold_their_ancestors_rows),
 		cmocka_unit_test(test_prefixes_hold_what_covers_them),
 		cmocka_unit_test(test_ipv6_says_nothing_about_ipv4),
+		cmocka_unit_test(test_lists_come_together),
 		cmocka_unit_test(test_many_prefixes),
 	};
 
