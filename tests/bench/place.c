@@ -278,14 +278,18 @@ static void execute(const char *name, const char *const *first, const char *cons
 	_exit(127);
 }
 
-static void silence(const char *log)
+/* What is said goes to the log, which is shown when something failed. */
+static void silence(void)
 {
-	int null = open("/dev/null", O_RDWR),
-	    to = log ? open(log, O_WRONLY | O_CREAT | O_APPEND, 0644) : null;
+	char log[PATH_MAX];
+	int null = open("/dev/null", O_RDWR), to;
 
+	/* not place_path(): the words to be executed are in its hands */
+	snprintf(log, sizeof(log), "%s/log", place.folder);
+	to = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 	dup2(null, 0);
-	dup2(to, 1);
-	dup2(to, 2);
+	dup2(to < 0 ? null : to, 1);
+	dup2(to < 0 ? null : to, 2);
 }
 
 static void show_log(void)
@@ -337,16 +341,20 @@ pid_t place_daemon(const char *const *options, uint64_t *ready_ns)
 	if (place.daemon < 0)
 		place_fail("fork");
 	if (!place.daemon) {
-		char log[PATH_MAX];
-
-		snprintf(log, sizeof(log), "%s/log", place.folder);
-		silence(log);
+		silence();
 		execute("smtpwalld", all, options);
 	}
 	wait_for_ready(place.daemon);
 	if (ready_ns)
 		*ready_ns = pair_now() - began;
 	return place.daemon;
+}
+
+/* A socket takes a few only, and then whoever tells waits. */
+static void forget_what_it_told(void)
+{
+	while (place.notify >= 0 && recv(place.notify, (char[4096]){}, 4096, MSG_DONTWAIT) >= 0)
+		;
 }
 
 void place_daemon_end(int signal)
@@ -356,8 +364,7 @@ void place_daemon_end(int signal)
 	kill(place.daemon, signal);
 	waitpid(place.daemon, NULL, 0);
 	place.daemon = 0;
-	while (place.notify >= 0 && recv(place.notify, (char[4096]){}, 4096, MSG_DONTWAIT) >= 0)
-		; /* what it said last */
+	forget_what_it_told();
 }
 
 static void run(const char *name, const char *const *first, const char *const *more)
@@ -366,10 +373,11 @@ static void run(const char *name, const char *const *first, const char *const *m
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		silence(NULL);
+		silence();
 		execute(name, first, more);
 	}
 	if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0) {
+		show_log();
 		errno = 0;
 		place_fail(name);
 	}
@@ -386,8 +394,10 @@ void place_detach(void)
 uint64_t place_command(const char *const *words)
 {
 	const char *const first[] = {"--run-dir", place_path("run"), NULL};
-	uint64_t began = pair_now();
+	uint64_t began;
 
+	forget_what_it_told();
+	began = pair_now();
 	run("smtpwall", first, words);
 	return pair_now() - began;
 }
