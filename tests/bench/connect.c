@@ -387,7 +387,7 @@ static void refused(int rounds)
 int main(int argc, char **argv)
 {
 	bool full = argc > 1 && !strcmp(argv[1], "--full");
-	int rounds = full ? 701 : 121;
+	int rounds = full ? 701 : 91;
 
 	if (!workers_begin())
 		return 0;
