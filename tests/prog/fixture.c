@@ -370,6 +370,18 @@ size_t fx_await_events(void)
 	return own.n_events;
 }
 
+size_t fx_await_sessions(size_t n)
+{
+	int found = 1;
+
+	own.n_events = own.n_sessions = 0;
+	while (own.n_sessions < n && found > 0)
+		found = ring_buffer__poll(own.ring, 30000);
+	if (found < 0)
+		fx_fail("ring buffer");
+	return own.n_events;
+}
+
 size_t fx_sessions(void)
 {
 	return own.n_sessions;

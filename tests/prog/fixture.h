@@ -94,6 +94,8 @@ size_t fx_await_events(void);
 const struct sw_event *fx_one_event(void);
 /* Ends of connections are no events here: how many of them the last of the above found. */
 size_t fx_sessions(void);
+/* As fx_events(), but waits until that many connections have ended, or for a time that only a failure takes. */
+size_t fx_await_sessions(size_t n);
 const struct sw_event *fx_session(size_t index);
 
 /* The connection's entry in `flows`; false: there is none. */

@@ -147,7 +147,7 @@ static void tls(void **state)
 		assert_int_equal(fx_events(), 0);
 		sw_close_cleanup(&talk.client);
 		sw_close_cleanup(&talk.server);
-		assert_int_equal(fx_events(), 0);
+		assert_int_equal(fx_await_sessions(1), 0);
 		assert_int_equal(fx_sessions(), 1);
 		event = fx_session(0);
 		assert_int_equal(event->served, 1);
@@ -185,7 +185,7 @@ static void bytes_of_a_session(void **state)
 		assert_int_equal(recv(*last, &byte, 1, 0), 0);
 		shutdown(*last, SHUT_WR);
 		assert_int_equal(recv(*first, &byte, 1, 0), 0);
-		fx_events();
+		fx_await_sessions(1);
 		assert_int_equal(fx_sessions(), 1);
 		assert_int_equal(fx_session(0)->received, 6);
 		assert_int_equal(fx_session(0)->sent, 10);
@@ -362,7 +362,7 @@ static void both_ends(void **state)
 		assert_int_equal(fx_counter(SW_COUNT_TLS), 1);
 		assert_int_equal(fx_counter(SW_COUNT_SERVE_TLS), 1);
 		fx_talk_close(&talk);
-		fx_events();
+		fx_await_sessions(2);
 		assert_int_equal(fx_sessions(), 2);
 		assert_int_equal(fx_session(0)->served + fx_session(1)->served, 1);
 		talk = fx_visit(addrs[i], 0);
