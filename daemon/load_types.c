@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 
 #include "daemon/base.h"
+#include "daemon/pages.h"
 
 #define MARK_EVERY 16u
 
@@ -80,8 +81,7 @@ static int read_all(int fd, struct source *from)
 		mmap(NULL, from->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (from->bytes == MAP_FAILED)
 		return -errno;
-	/* To fault in a thousand pages one by one would take longer than all the rest. */
-	madvise(from->bytes, from->size, MADV_HUGEPAGE);
+	sw_pages_enlarge(from->bytes, from->size);
 	while (at < from->size) {
 		ssize_t n = read(fd, (uint8_t *)from->bytes + at, from->size - at);
 

@@ -19,11 +19,11 @@ static inline void sw_pages_let_go(const void *bytes, size_t n)
 		madvise((void *)first, end - first, MADV_DONTNEED);
 }
 
-#define SW_PAGES_MUCH ((size_t)4 << 20)
+#define SW_PAGE_LARGE ((size_t)2 << 20)
 
 /*
  * These bytes are about to be written from one end to the other. A page that is touched first is a fault, and a
- * list of a million prefixes touches 25,000 of them, so where it is much the kernel is asked for large pages. It takes
+ * list of a million prefixes touches 25,000 of them, so where large pages fit in the kernel is asked for them. It takes
  * no more of them than are touched; where it has none (/sys/kernel/mm/transparent_hugepage) nothing changes.
  */
 static inline void sw_pages_enlarge(void *bytes, size_t n)
@@ -31,7 +31,7 @@ static inline void sw_pages_enlarge(void *bytes, size_t n)
 	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)bytes;
 	uintptr_t first = at / page * page, end = (at + n + page - 1) / page * page;
 
-	if (n >= SW_PAGES_MUCH)
+	if (n >= SW_PAGE_LARGE)
 		madvise((void *)first, end - first, MADV_HUGEPAGE);
 }
 
