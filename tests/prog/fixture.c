@@ -353,11 +353,12 @@ size_t fx_events(void)
 	return own.n_events;
 }
 
-static void await_event(void)
+/* `of`: the events or the sessions of this fixture. */
+static void await(const size_t *of, size_t n)
 {
 	int found = 1;
 
-	while (!own.n_events && found > 0)
+	while (*of < n && found > 0)
 		found = ring_buffer__poll(own.ring, 30000);
 	if (found < 0)
 		fx_fail("ring buffer");
@@ -366,19 +367,14 @@ static void await_event(void)
 size_t fx_await_events(void)
 {
 	own.n_events = own.n_sessions = 0;
-	await_event();
+	await(&own.n_events, 1);
 	return own.n_events;
 }
 
 size_t fx_await_sessions(size_t n)
 {
-	int found = 1;
-
 	own.n_events = own.n_sessions = 0;
-	while (own.n_sessions < n && found > 0)
-		found = ring_buffer__poll(own.ring, 30000);
-	if (found < 0)
-		fx_fail("ring buffer");
+	await(&own.n_sessions, n);
 	return own.n_events;
 }
 
@@ -403,7 +399,7 @@ const struct sw_event *fx_one_event(void)
 {
 	/* What a packet brings about may come later than the call that sent it. */
 	fx_events();
-	await_event();
+	await(&own.n_events, 1);
 	assert_int_equal(own.n_events, 1);
 	return fx_event(0);
 }
