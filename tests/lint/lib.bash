@@ -19,11 +19,7 @@ files() { # PATTERN...
 shell_files() {
 	files '*.sh' '*.bash' '*.bats'
 	files '*' | grep -Ev '\.(sh|bash|bats|c|h)$|^tests/fuzz/corpus/|^tests/golden/' |
-		while read -r file; do
-			case $(head -n 1 "$file" | tr -d '\0') in
-			'#!'*sh) echo "$file" ;;
-			esac
-		done
+		xargs awk 'FNR == 1 && /^#!.*sh$/ { print FILENAME } { nextfile }'
 }
 
 ok_unless() { # NAME COMMAND...: fails when the command prints something or ends badly

@@ -5,23 +5,27 @@
 # shellcheck source=lib.bash
 . "$(dirname "$0")/lib.bash"
 
+# A script's first line belongs to the kernel.
 licence_lines() {
-	local file want
-	{ files '*.c' '*.h' '*.mk' Makefile '*.service' '*.[58]' && shell_files; } | sort -u | while read -r file; do
-		want='SPDX-License-Identifier: GPL-2.0-or-later'
-		[ "${file#bpf/}" = "$file" ] || want='SPDX-License-Identifier: GPL-2.0-only'
-		# A script's first line belongs to the kernel.
-		head -n 2 "$file" | grep -qF "$want" || echo "$file: does not begin with $want"
-	done
+	{ files '*.c' '*.h' '*.mk' Makefile '*.service' '*.[58]' && shell_files; } | sort -u | xargs awk '
+		function licence(file) { return "SPDX-License-Identifier: GPL-2.0-" (file ~ /^bpf\// ? "only" : "or-later") }
+		FNR <= 2 && index($0, licence(FILENAME)) { begins[FILENAME] = 1 }
+		FNR > 2 { nextfile }
+		END {
+			for (i = 1; i < ARGC; i++)
+				if (!begins[ARGV[i]]) print ARGV[i] ": does not begin with " licence(ARGV[i])
+		}'
 }
 
 file_sizes() {
-	local file lines most
-	{ files '*.c' '*.h' Makefile && shell_files; } | sort -u | while read -r file; do
-		lines=$(wc -l <"$file") most=600
-		[ "${file#bpf/}" = "$file" ] || most=300
-		[ "$lines" -le "$most" ] || echo "$file: $lines lines, at most $most"
-	done
+	{ files '*.c' '*.h' Makefile && shell_files; } | sort -u | xargs awk '
+		{ lines[FILENAME] = FNR }
+		END {
+			for (file in lines) {
+				most = file ~ /^bpf\// ? 300 : 600
+				if (lines[file] > most) print file ": " lines[file] " lines, at most " most
+			}
+		}'
 }
 
 # "LENGTH FILE:LINE NAME" of every function: from the brace in the first column to the one that
