@@ -16,6 +16,7 @@ setup_file() {
 		command -v $tool >/dev/null || skip "$tool is not installed"
 	done
 	gate_up
+	write_dialogues
 	gate_policy | sed 's/^mode .*/mode audit/' | apply >/dev/null
 }
 
@@ -41,22 +42,9 @@ compare() { # CAPTURE recorded|enforced LEAST
 	[ "${lines[-1]%% *}" -ge "$3" ]
 }
 
-# ---- dialogues of gate.bash ----
-
-# Each of them, in this way and to this address.
-play() { # WAY [STEP...]
-	local way=$1 line steps one n=0
-	shift
-	while IFS= read -r line; do
-		IFS='|' read -r -a steps <<<"$line"
-		step "dialogue ${way// /-}/$((++n))" "port ${steps[0]}" "$@" "way $way"
-		for one in "${steps[@]:1}"; do
-			case $one in
-			['<>']*) step "$one" ;;
-			*) eval "$one" | sed '/^way /d' ;; # on in the same way
-			esac
-		done
-	done < <(dialogues)
+# Each of the dialogues of gate.bash, in this way and with these other settings.
+play() { # WAY [SETTING...]
+	play_dialogues 1 "$(dialogues | wc -l)" "${1// /-}/" "way $1" "${@:2}"
 }
 
 # ---- recorded ----

@@ -21,6 +21,7 @@ setup_file() {
 	done
 	start far "$D/answer.out" "$D/answer" "$D/ends" "${ports[@]}"
 	wait_for test -S "$D/ends/control"
+	write_dialogues
 	edge_gate_policy audit | policy
 	daemon_start
 }
@@ -38,22 +39,8 @@ play() { # LINK FAMILY
 	local line=$(((${link_number[$1]} - 1) * 16)) host
 	for host in {2..9}; do
 		use_link "$1" "$host"
-		dialogue_script "$2" $((line + 1)) $((line + 2)) | talk
+		play_dialogues $((line + 1)) $((line + 2)) '' "to $(far_at "$2")" 'way one' | talk
 		line=$((line + 2))
-	done
-}
-
-dialogue_script() { # FAMILY FIRST LAST
-	local line steps one n=0
-	dialogues | sed -n "$2,$3p" | while IFS= read -r line; do
-		IFS='|' read -r -a steps <<<"$line"
-		step "dialogue $((++n))" "port ${steps[0]}" "to $(far_at "$1")" "way one"
-		for one in "${steps[@]:1}"; do
-			case $one in
-			['<>']*) step "$one" ;;
-			*) eval "$one" | sed '/^way /d' ;;
-			esac
-		done
 	done
 }
 

@@ -45,10 +45,10 @@ far_at() { # FAMILY
 # ---- the world ----
 
 edge_pair() { # N: the link's wire, with room for what stands before IP
-	ip link add "x$1" netns "$ID-near" address "02:00:00:00:0$1:02" type veth \
-		peer name "c$1" netns "$ID-router" address "02:00:00:00:0$1:01"
-	in_ns near ip link set "x$1" mtu 1600 up
-	in_ns router ip link set "c$1" mtu 1600 up
+	ip link add "x$1" netns "$ID-near" address "02:00:00:00:0$1:02" mtu 1600 type veth \
+		peer name "c$1" netns "$ID-router" address "02:00:00:00:0$1:01" mtu 1600
+	ip_in near <<<"link set x$1 up"
+	ip_in router <<<"link set c$1 up"
 }
 
 # Statically linked, so it runs from the build folder, until the world ends.
@@ -59,20 +59,27 @@ framer_start() { # NS DEVICE LINK PEER: the last byte of the other's address
 }
 
 edge_addresses() { # LINK
-	local link=$1 device=${link_device[$1]} table=10${link_number[$1]} there host
+	local device=${link_device[$1]} table=10${link_number[$1]} net4 net6 there host lines=''
+	net4=$(at4 "$1" '') net6=$(at6 "$1" '')
 	there=${device/x/c}
+	ip_in router <<-END
+		address add ${net4}1/24 dev $there
+		address add ${net6}1/64 dev $there nodad
+		link set $there mtu 1492 up
+	END
 	for host in {2..9}; do
-		in_ns near ip address add "$(at4 "$link" "$host")/24" dev "$device"
-		in_ns near ip address add "$(at6 "$link" "$host")/64" dev "$device" nodad
+		lines+="address add $net4$host/24 dev $device"$'\n'
+		lines+="address add $net6$host/64 dev $device nodad"$'\n'
 	done
-	in_ns router ip address add "$(at4 "$link" 1)/24" dev "$there"
-	in_ns router ip address add "$(at6 "$link" 1)/64" dev "$there" nodad
-	in_ns near ip link set "$device" mtu 1492 up
-	in_ns router ip link set "$there" mtu 1492 up
-	in_ns near ip route add default via "$(at4 "$link" 1)" table "$table"
-	in_ns near ip -6 route add default via "$(at6 "$link" 1)" dev "$device" table "$table"
-	in_ns near ip rule add from "$(at4 "$link" 0)/24" table "$table"
-	in_ns near ip -6 rule add from "$(at6 "$link" 0)/64" table "$table"
+	ip_in near <<-END
+		${lines}link set $device mtu 1492 up
+		route add default via ${net4}1 table $table
+		rule add from ${net4}0/24 table $table
+	END
+	ip_in near -6 <<-END
+		route add default via ${net6}1 dev $device table $table
+		rule add from $net6/64 table $table
+	END
 }
 
 make_network() {
@@ -116,8 +123,8 @@ edge_up() {
 # What has no address of its own to go out from leaves by this link, from this host's address.
 use_link() { # LINK [HOST]
 	local device=${link_device[$1]} host=${2-$ordinary}
-	in_ns near ip route replace default via "$(at4 "$1" 1)" dev "$device" src "$(at4 "$1" "$host")"
-	in_ns near ip -6 route replace default via "$(at6 "$1" 1)" dev "$device" src "$(at6 "$1" "$host")"
+	ip_in near <<<"route replace default via $(at4 "$1" 1) dev $device src $(at4 "$1" "$host")"
+	ip_in near -6 <<<"route replace default via $(at6 "$1" 1) dev $device src $(at6 "$1" "$host")"
 	echo "$1" >"$D/link"
 }
 

@@ -237,6 +237,29 @@ dialogues() {
 	END
 }
 
+# Each as a script in a file of its own, once: what writes it calls many small programs.
+write_dialogues() {
+	local line steps one n=0
+	mkdir "$D/dialogues"
+	while IFS= read -r line; do
+		IFS='|' read -r -a steps <<<"$line"
+		n=$((n + 1))
+		for one in "port ${steps[0]}" "${steps[@]:1}"; do
+			case $one in
+			port* | ['<>']*) step "$one" ;;
+			*) eval "$one" ;;
+			esac
+		done | sed '/^way /d' >"$D/dialogues/$(printf '%03d' $n)" # on in the same way
+	done < <(dialogues)
+}
+
+# From the FIRST to the LAST of them, under the names NAME1, NAME2 and so on, with these settings.
+play_dialogues() { # FIRST LAST NAME SETTING...
+	local files=("$D"/dialogues/*)
+	awk -v name="$3" -v settings="$(step "${@:4}")" \
+		'FNR == 1 { print "dialogue " name ++n; print settings } { print }' "${files[@]:$1-1:$2-$1+1}"
+}
+
 # ---- what the network does ----
 
 # Packets are sent again after milliseconds, so that losing many of them takes a second.

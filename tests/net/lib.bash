@@ -57,8 +57,15 @@ wait_for() { # COMMAND...: until it succeeds
 	done
 }
 
+# Without other programs: these are asked again and again. Before the last ")" stands a name that may hold anything.
+stat_of() { # PID: sets $stat to what /proc/PID/stat has from its third field on
+	read -rd '' stat 2>/dev/null <"/proc/$1/stat" || [ -n "$stat" ] || return
+	stat=${stat##*) }
+}
+
 alive() { # PID
-	[ -d "/proc/$1" ] && ! grep -q '^State:[[:space:]]*Z' "/proc/$1/status" 2>/dev/null
+	local stat=''
+	stat_of "$1" && [[ $stat != Z* ]]
 }
 
 dead() { # PID
@@ -67,7 +74,10 @@ dead() { # PID
 
 # A pid alone may be somebody else's by the time it is killed; with its time of start it is not.
 started_at() { # PID
-	sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20
+	local stat='' fields
+	stat_of "$1" || return 0
+	read -ra fields <<<"$stat"
+	echo "${fields[19]}"
 }
 
 remember() { # PID: to be ended with the world
@@ -101,28 +111,38 @@ start() { # NS OUTPUT COMMAND...
 
 # ---- the world ----
 
-pair() { # NS DEVICE ADDRESSES NS DEVICE ADDRESSES
-	local ns device address
-	ip link add "$2" netns "$ID-$1" type veth peer name "$5" netns "$ID-$4"
-	for _ in 1 2; do
-		ns=$1 device=$2
-		for address in $3; do
-			# No duplicate address detection: an address is there at once.
-			case $address in
-			*:*) in_ns "$ns" ip address add "$address" dev "$device" nodad ;;
-			*) in_ns "$ns" ip address add "$address" dev "$device" ;;
-			esac
-		done
-		in_ns "$ns" ip link set "$device" up
-		shift 3
+# Lines of ip(8) on standard input, all in one program: it takes longer to start than to do them.
+ip_in() { # NS [OPTION...]
+	local ns=$1
+	shift
+	ip -n "$ID-$ns" "$@" -batch -
+}
+
+# No duplicate address detection: an address is there at once.
+device_up() { # NS DEVICE ADDRESS...
+	local ns=$1 device=$2 address lines=''
+	shift 2
+	for address; do
+		lines+="address add $address dev $device"
+		[[ $address != *:* ]] || lines+=" nodad"
+		lines+=$'\n'
 	done
+	ip_in "$ns" <<<"${lines}link set $device up"
+}
+
+pair() { # NS DEVICE ADDRESSES NS DEVICE ADDRESSES
+	ip link add "$2" netns "$ID-$1" type veth peer name "$5" netns "$ID-$4"
+	# shellcheck disable=SC2086 # words are wanted
+	device_up "$1" "$2" $3
+	# shellcheck disable=SC2086
+	device_up "$4" "$5" $6
 }
 
 make_network() {
 	local ns
 	for ns in near far other; do
 		ip netns add "$ID-$ns"
-		in_ns "$ns" ip link set lo up
+		ip_in "$ns" <<<'link set lo up'
 	done
 	pair near veth0 "$NEAR4/24 $NEAR6/64" far veth0 "$FAR4/24 $FAR6/64"
 	pair near veth1 "198.51.100.1/24" far veth1 "$SECOND4/24"
@@ -240,7 +260,7 @@ client_exec() {
 	[ "$ns" != "${customers_ns-}" ] || cgroup=../outside
 	[ "$user$group" = root ] ||
 		identity=(setpriv --reuid "$user" --regid "${group:-$(id -g "$user")}" --clear-groups)
-	mkdir -p "$CG/$cgroup"
+	[ -d "$CG/$cgroup" ] || mkdir -p "$CG/$cgroup"
 	echo "$BASHPID" >"$CG/$cgroup/cgroup.procs" || exit 2
 	if [ -n "$move" ]; then
 		mkdir -p "$CG/$move"
