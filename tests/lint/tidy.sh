@@ -16,13 +16,23 @@ mapfile -t flags < <(printf '%s\n' "${flags[@]:1}" | grep -v -e '^-fsanitize' -e
 # States of a function that the analyzer goes through at most. Its own 225,000 takes three times as long.
 analyzer=(-Xclang -analyzer-config -Xclang max-nodes=100000)
 
-# What a source was made of is what the compilers wrote down for make.
-has_changed() { # FILE
-	local before=$passed/$1 noted words word
-	[ -e "$before" ] || return 0
-	for noted in "$build/${1%.c}.d" "$build/fuzz/${1%.c}.d"; do
-		[ ! -e "$noted" ] || mapfile -t -O "${#words[@]}" words < <(tr -s ' \\\n' '\n' <"$noted" | grep -v ':$')
+# What a source is made of, as the compilers wrote it down for make. Of the helpers of scenarios they wrote nothing.
+prerequisites() { # FILE: a line each
+	local rules=() name
+	for name in "$build/${1%.c}.d" "$build/fuzz/${1%.c}.d"; do
+		[ ! -e "$name" ] || rules+=("$name")
 	done
+	if [ ${#rules[@]} -gt 0 ]; then
+		cat "${rules[@]}"
+	else
+		clang -MM "${flags[@]}" "$1" 2>/dev/null
+	fi | tr -s ' \\\n' '\n' | grep -v ':$'
+}
+
+has_changed() { # FILE
+	local before=$passed/$1 words word
+	[ -e "$before" ] || return 0
+	mapfile -t words < <(prerequisites "$1")
 	for word in "$1" "$build/flags-fuzz" .clang-tidy tests/.clang-tidy tests/lint/tidy.sh "${words[@]}"; do
 		[ ! -e "$word" ] || [ "$before" -nt "$word" ] || return 0
 	done
