@@ -39,9 +39,7 @@ teardown_file() {
 triple_start() {
 	start router "$D/framer.triple" "$TOOLS/framer" c3 t5 02:00:00:00:03:66 qinq:100,vlan:10,vlan:20
 	wait_for grep -qs '^ready' "$D/framer.triple"
-	in_ns router ip link set t5 up
-	in_ns router ip address add 100.64.5.1/24 dev t5
-	in_ns router ip address add 2001:db8:c005::1/64 dev t5 nodad
+	device_up router t5 100.64.5.1/24 2001:db8:c005::1/64
 }
 
 # The server, with a folder of its own: $D/NAME.

@@ -218,11 +218,8 @@ left_nothing() { # WAY ARGUMENTS...: on port 2527, which is open to this machine
 
 # The program names the device; a neighbour there may have any address, also one of this machine.
 @test "permission for this machine is none for a neighbour with the same address" {
-	in_ns near ip address add fe80::25/64 dev veth1 nodad
-	in_ns near ip address add 2001:db8:9::1/128 dev veth1 nodad
-	in_ns far ip address add fe80::25/64 dev veth0 nodad
-	in_ns far ip address add 198.51.100.1/32 dev veth0
-	in_ns far ip address add 2001:db8:9::1/128 dev veth0 nodad
+	add_addresses veth1 fe80::25/64 2001:db8:9::1/128 | ip_in near
+	add_addresses veth0 fe80::25/64 198.51.100.1/32 2001:db8:9::1/128 | ip_in far
 	in_ns near ip route add default via "$FAR6" dev veth0
 	sink_start same far 0.0.0.0 2527 :: 2527
 	wait_for smtpwall why --port 2527 --to fe80::25

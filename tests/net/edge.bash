@@ -59,20 +59,19 @@ framer_start() { # NS DEVICE LINK PEER: the last byte of the other's address
 }
 
 edge_addresses() { # LINK
-	local device=${link_device[$1]} table=10${link_number[$1]} net4 net6 there host lines=''
+	local device=${link_device[$1]} table=10${link_number[$1]} net4 net6 there host addresses=()
 	net4=$(at4 "$1" '') net6=$(at6 "$1" '')
 	there=${device/x/c}
 	ip_in router <<-END
-		address add ${net4}1/24 dev $there
-		address add ${net6}1/64 dev $there nodad
+		$(add_addresses "$there" "${net4}1/24" "${net6}1/64")
 		link set $there mtu 1492 up
 	END
 	for host in {2..9}; do
-		lines+="address add $net4$host/24 dev $device"$'\n'
-		lines+="address add $net6$host/64 dev $device nodad"$'\n'
+		addresses+=("$net4$host/24" "$net6$host/64")
 	done
 	ip_in near <<-END
-		${lines}link set $device mtu 1492 up
+		$(add_addresses "$device" "${addresses[@]}")
+		link set $device mtu 1492 up
 		route add default via ${net4}1 table $table
 		rule add from ${net4}0/24 table $table
 	END

@@ -59,12 +59,13 @@ wait_for() { # COMMAND...: until it succeeds
 
 # Without other programs: these are asked again and again. Before the last ")" stands a name that may hold anything.
 stat_of() { # PID: sets $stat to what /proc/PID/stat has from its third field on
+	stat=''
 	read -rd '' stat 2>/dev/null <"/proc/$1/stat" || [ -n "$stat" ] || return
 	stat=${stat##*) }
 }
 
 alive() { # PID
-	local stat=''
+	local stat
 	stat_of "$1" && [[ $stat != Z* ]]
 }
 
@@ -74,7 +75,7 @@ dead() { # PID
 
 # A pid alone may be somebody else's by the time it is killed; with its time of start it is not.
 started_at() { # PID
-	local stat='' fields
+	local stat fields
 	stat_of "$1" || return 0
 	read -ra fields <<<"$stat"
 	echo "${fields[19]}"
@@ -118,16 +119,19 @@ ip_in() { # NS [OPTION...]
 	ip -n "$ID-$ns" "$@" -batch -
 }
 
-# No duplicate address detection: an address is there at once.
-device_up() { # NS DEVICE ADDRESS...
-	local ns=$1 device=$2 address lines=''
-	shift 2
-	for address; do
-		lines+="address add $address dev $device"
-		[[ $address != *:* ]] || lines+=" nodad"
-		lines+=$'\n'
+# Lines for ip_in. No duplicate address detection: an address is there at once.
+add_addresses() { # DEVICE ADDRESS...
+	local address
+	for address in "${@:2}"; do
+		case $address in
+		*:*) echo "address add $address dev $1 nodad" ;;
+		*) echo "address add $address dev $1" ;;
+		esac
 	done
-	ip_in "$ns" <<<"${lines}link set $device up"
+}
+
+device_up() { # NS DEVICE ADDRESS...
+	{ add_addresses "${@:2}" && echo "link set $2 up"; } | ip_in "$1"
 }
 
 pair() { # NS DEVICE ADDRESSES NS DEVICE ADDRESSES

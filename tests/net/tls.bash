@@ -75,8 +75,7 @@ wait_for_server() { # SERVER
 server_start() { # SERVER
 	local server=$1
 	mkdir -p "$D/servers/$server"
-	in_ns far ip address add "$(far4 "$server")/24" dev veth0
-	in_ns far ip address add "$(far6 "$server")/64" dev veth0 nodad
+	add_addresses veth0 "$(far4 "$server")/24" "$(far6 "$server")/64" | ip_in far
 	"server_start_$server" "$D/servers/$server"
 	wait_for_server "$server"
 }
